@@ -1,0 +1,41 @@
+# conda2docker: `make examples` and `make test` are all that a fresh machine needs.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+
+CACHE ?= $(or $(CONDA2DOCKER_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/conda2docker)
+BIN := bin/conda2docker
+SANDBOX := go run ./examples/sandbox
+GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TESTFLAGS ?=
+export CONDA2DOCKER_CACHE := $(CACHE)
+
+.PHONY: all build examples test lint fmt sandbox clean-examples clean
+
+all: build
+
+build: ## one static binary, bin/conda2docker
+	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/conda2docker
+
+examples: build ## build, push, scan and run every example (ONLINE=1: against the real channels and registries)
+	$(SANDBOX) run $(if $(ONLINE),--online) --bin $(abspath $(BIN))
+
+sandbox: ## make what the examples and the tests run in, once
+	$(SANDBOX) make
+
+test: sandbox ## every test; what it needs of the system is installed (as root) or named
+	$(GOTESTSUM) --format pkgname --jsonfile $(or $(TESTLOG),/dev/null) -- -count=1 $(TESTFLAGS) ./...
+
+lint: ## formatting, vet, staticcheck and the rest, as .golangci.yml has them
+	$(GOLANGCI) run ./...
+	GOOS=darwin go build -o /dev/null ./cmd/conda2docker
+
+fmt:
+	$(GOLANGCI) fmt ./...
+
+clean-examples: ## remove what the examples made (unmounts first)
+	$(SANDBOX) clean
+
+clean:
+	rm -rf bin

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// environment is what the program sees of the process it runs in.
+type environment struct {
+	Getenv func(string) string
+	Stdout io.Writer // carries results only
+	Stderr *os.File  // progress, warnings
+}
+
+// newApp is the command line: every command is flags, a struct, one call.
+func newApp(env environment) *cli.App {
+	return &cli.App{
+		Name:      "conda2docker",
+		Usage:     "from a Conda environment.yml to a verified image and a pinned RuntimeEnvironment",
+		Version:   version,
+		Writer:    env.Stdout,
+		ErrWriter: env.Stderr,
+		// main prints errors and chooses the exit code.
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usageError{fmt.Errorf("%w; see conda2docker --help", err)}
+		},
+		Commands: []*cli.Command{buildCommand(env), cacheCommand(env)},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usageError{fmt.Errorf("no command %q; see conda2docker --help", c.Args().First())}
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+// environmentFiles are the positional arguments; flags after them are a mistake that is easily made, so
+// they are named and not taken for files.
+func environmentFiles(c *cli.Context) ([]string, error) {
+	files := c.Args().Slice()
+	if len(files) == 0 {
+		return nil, usageError{fmt.Errorf("%s needs an environment file, for example: conda2docker %s environment.yml", c.Command.Name, c.Command.Name)}
+	}
+	for _, f := range files {
+		if strings.HasPrefix(f, "-") && f != "-" {
+			return nil, usageError{fmt.Errorf("flag %s stands after the environment file: put flags first", f)}
+		}
+	}
+	return files, nil
+}

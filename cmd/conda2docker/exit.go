@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/datalayer/conda2docker/conda/solve"
+	"github.com/datalayer/conda2docker/scan"
+)
+
+// Exit codes, as the README lists them.
+const (
+	exitError      = 1
+	exitUsage      = 2
+	exitGate       = 3
+	exitNoSolution = 4
+	exitStaleLock  = 5
+)
+
+// usageError is a wrong way of calling the program.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// staleLockError says that a lock was made from other input than the build is given.
+type staleLockError struct{ error }
+
+func (e staleLockError) Unwrap() error { return e.error }
+
+// exitCode is the program's exit code for an error.
+func exitCode(err error) int {
+	var (
+		usage usageError
+		stale staleLockError
+		gate  *scan.GateError
+		unsat *solve.UnsatisfiableError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &gate):
+		return exitGate
+	case errors.As(err, &unsat):
+		return exitNoSolution
+	case errors.As(err, &stale):
+		return exitStaleLock
+	}
+	return exitError
+}

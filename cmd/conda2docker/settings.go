@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"gopkg.in/yaml.v3"
+)
+
+// settings is what holds for a machine rather than for one build: the configuration file
+// ($CONDA2DOCKER_CONFIG, else conda2docker/config.yaml below $XDG_CONFIG_HOME). Unknown keys are refused.
+type settings struct {
+	// Bases are the default base images.
+	Bases struct {
+		CPU  string `yaml:"cpu"`
+		CUDA string `yaml:"cuda"`
+	} `yaml:"bases"`
+	// Mirrors maps the URL of a channel, or of a parent of channels, to the places that are asked instead.
+	// Records, locks and SBOMs keep the URL that is mirrored.
+	Mirrors map[string][]string `yaml:"mirrors"`
+	// Registries says how image registries are reached, by host.
+	Registries map[string]registrySettings `yaml:"registries"`
+	Scan       struct {
+		DB     string `yaml:"db"`     // folder of the Grype database
+		Update *bool  `yaml:"update"` // whether an outdated database is fetched anew; default true
+	} `yaml:"scan"`
+	Cache struct {
+		Dir   string `yaml:"dir"`
+		Limit string `yaml:"limit"` // e.g. "50GB"
+	} `yaml:"cache"`
+	Builder string `yaml:"builder"` // address of a BuildKit; embedded when empty
+}
+
+// registrySettings says how one registry is reached.
+type registrySettings struct {
+	Mirrors  []string `yaml:"mirrors"`  // URLs or hosts that are asked first
+	Insecure bool     `yaml:"insecure"` // plain HTTP
+	CA       string   `yaml:"ca"`       // PEM file with the certificate authority
+}
+
+// The base images that are used when nothing else is said.
+const (
+	defaultCPUBase  = "docker.io/library/debian:bookworm-slim"
+	defaultCUDABase = "docker.io/nvidia/cuda:12.6.3-base-ubuntu22.04"
+)
+
+// loadSettings reads the configuration file and fills in the defaults. A file that was named must exist.
+func loadSettings(getenv func(string) string) (settings, error) {
+	var s settings
+	path, named := getenv("CONDA2DOCKER_CONFIG"), true
+	if path == "" {
+		path, named = filepath.Join(configHome(getenv), "conda2docker", "config.yaml"), false
+	}
+	f, err := os.Open(path) //nolint:gosec // the user names the file
+	switch {
+	case err == nil:
+		defer f.Close() //nolint:errcheck // read only
+		dec := yaml.NewDecoder(f)
+		dec.KnownFields(true)
+		if err := dec.Decode(&s); err != nil {
+			return settings{}, fmt.Errorf("reading settings %s: %w", path, err)
+		}
+	case named || !errors.Is(err, fs.ErrNotExist):
+		return settings{}, fmt.Errorf("reading settings: %w", err)
+	}
+	if s.Cache.Dir == "" {
+		s.Cache.Dir = getenv("CONDA2DOCKER_CACHE")
+	}
+	if s.Cache.Dir == "" {
+		s.Cache.Dir = filepath.Join(cacheHome(getenv), "conda2docker")
+	}
+	if s.Cache.Dir, err = filepath.Abs(s.Cache.Dir); err != nil {
+		return settings{}, err
+	}
+	if s.Bases.CPU == "" {
+		s.Bases.CPU = defaultCPUBase
+	}
+	if s.Bases.CUDA == "" {
+		s.Bases.CUDA = defaultCUDABase
+	}
+	if s.Builder == "" {
+		s.Builder = getenv("BUILDKIT_HOST")
+	}
+	if s.Scan.DB == "" {
+		s.Scan.DB = getenv("GRYPE_DB_CACHE_DIR")
+	}
+	if s.Scan.DB == "" {
+		s.Scan.DB = filepath.Join(s.Cache.Dir, "grype")
+	}
+	return s, nil
+}
+
+func configHome(getenv func(string) string) string {
+	if d := getenv("XDG_CONFIG_HOME"); d != "" {
+		return d
+	}
+	return filepath.Join(getenv("HOME"), ".config")
+}
+
+func cacheHome(getenv func(string) string) string {
+	if d := getenv("XDG_CACHE_HOME"); d != "" {
+		return d
+	}
+	return filepath.Join(getenv("HOME"), ".cache")
+}
