@@ -1,0 +1,63 @@
+// Package solve chooses, for a list of MatchSpecs and an index of records, the set of records that an
+// environment consists of, as rattler would choose it, or explains why there is none.
+package solve
+
+import (
+	"context"
+	"errors"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/matchspec"
+)
+
+// Index answers "the records of name X", in channel order, then in the order of the channel's index. A name
+// that no channel has is an empty answer, not an error. It is asked once for each name that the search reaches.
+type Index interface {
+	Records(ctx context.Context, name conda.PackageName) ([]*conda.Record, error)
+}
+
+// Namer is an Index that can list all its names; near-miss names are then part of the explanation of an
+// UnsatisfiableError.
+type Namer interface {
+	Names(ctx context.Context) ([]conda.PackageName, error)
+}
+
+// Priority says how the order of the channels restricts which records may be chosen.
+type Priority int
+
+// The channel priorities of conda.
+const (
+	Strict   Priority = iota // only the first channel that has a package's name is considered for it
+	Flexible                 // all channels are considered, records of an earlier one are preferred
+	Disabled                 // all channels are considered alike
+)
+
+// Request is a question to the solver. The zero value asks for an empty environment.
+type Request struct {
+	Specs       []matchspec.Spec       // what the environment must contain, in the user's order
+	Constraints []matchspec.Spec       // what must hold for packages that are in the environment for another reason
+	Virtual     []conda.VirtualPackage // the facts about the target system
+	Channels    []conda.Channel        // from highest to lowest priority; the order of the index's records where empty
+	Priority    Priority
+
+	Locked  []*conda.Record // no other record of these names may be chosen
+	Favored []*conda.Record // these are chosen wherever they fit
+}
+
+// Solution is a consistent set of records.
+type Solution struct {
+	Records []*conda.Record // in link order: a package comes after what it depends on; without virtual packages
+}
+
+// Solve finds the best set of records that satisfies the request. The same request and index give the same
+// solution. The error is an *UnsatisfiableError only where it is proven that there is no solution; whatever
+// prevents the proof, such as an index that cannot be read, a cancelled context or a feature that is not
+// supported, is an error of another type.
+func Solve(_ context.Context, _ Index, _ Request) (Solution, error) {
+	return Solution{}, errors.New("solving is not supported yet")
+}
+
+// UnsatisfiableError is the proof that a request has no solution.
+type UnsatisfiableError struct{}
+
+func (e *UnsatisfiableError) Error() string { return "no solution" }
