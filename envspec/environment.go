@@ -1,0 +1,68 @@
+package envspec
+
+import (
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/matchspec"
+)
+
+// Environment is what one or more environment.yml files ask for (CEP 24), for one platform. It is not changed
+// after it was made.
+type Environment struct {
+	Name         string // "" where no file gives one
+	Channels     []Channel
+	NoDefaults   bool // the configured default channels are not appended to Channels
+	Dependencies []Dependency
+	Pip          []Requirement // the pip section, what it includes inlined
+	PipOptions   []PipOption
+	Variables    []Variable
+	Platforms    []conda.Subdir // empty: any
+	Files        []string       // the files read, in order, those that the pip section includes too
+}
+
+// Channel is a channel as a file names it.
+type Channel struct {
+	Text     string // as written, variables not replaced: this is what may be shown
+	Position Position
+
+	ref string
+}
+
+// Ref is the channel's name, URL or path with its variables replaced: it may hold credentials.
+func (c Channel) Ref() string { return c.ref }
+
+// String is the channel as it may be shown.
+func (c Channel) String() string { return redact(c.Text) }
+
+// Dependency is one conda package asked for.
+type Dependency struct {
+	Spec     matchspec.Spec
+	Text     string // as written
+	Category string // the category of its file
+	Implied  bool   // not written by anyone: pip, because of the pip section
+	Position Position
+}
+
+// Variable is an environment variable of the environment.
+type Variable struct {
+	Name, Value string
+	Position    Position
+}
+
+// Options are what environment files are read with.
+type Options struct {
+	Subdir   conda.Subdir                      // the platform that selectors and platforms are evaluated for; linux-64 when empty
+	Getenv   func(name string) string          // resolves ${NAME} in channels and pip options; nil: nothing has a value
+	ReadFile func(path string) ([]byte, error) // reads what the pip section includes; os.ReadFile when nil
+}
+
+// ParseEnvironment reads environment.yml files (CEP 24) and merges them in order.
+func ParseEnvironment(_ []File, _ Options) (Environment, []Warning, error) {
+	return Environment{}, nil, nil
+}
+
+// ChannelRefs is the list of channels to ask, in order: the environment's own, then the configured defaults
+// unless the environment says nodefaults, each once. The references may hold credentials.
+func (e Environment) ChannelRefs(defaults ...string) []string { return defaults }
+
+// Specs is the specs of the dependencies, in order.
+func (e Environment) Specs() []matchspec.Spec { return nil }

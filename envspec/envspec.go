@@ -1,0 +1,86 @@
+// Package envspec reads environment.yml and RuntimeEnvironment files, with file, line and column in every
+// error, and pins a RuntimeEnvironment to an image's digest.
+package envspec
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// File is an input file.
+type File struct {
+	Path string // as messages name it; paths in the file are relative to its directory
+	Data []byte
+}
+
+// ReadFile reads a file from disk.
+func ReadFile(path string) (File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return File{}, fmt.Errorf("reading the environment: %w", err)
+	}
+	return File{Path: path, Data: data}, nil
+}
+
+// Position is a place in an input file. Lines and columns count from 1, columns in characters.
+type Position struct {
+	File   string
+	Line   int
+	Column int
+}
+
+// String is the form that editors and terminals recognise: "environment.yml:7:5".
+func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+
+// Error is a fault of an input file, at its place. It never shows credentials.
+type Error struct {
+	Position
+	Line string // the source line, credentials masked
+	Msg  string // what is wrong and what to do, credentials masked
+	Err  error  // the cause, where there is one
+
+	caret int // where the caret goes below Line, in characters from 0
+}
+
+// Error is the place and the message on the first line, then the source line with a caret below the place.
+func (e *Error) Error() string {
+	msg := e.Msg
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	gutter := fmt.Sprintf("%5d | ", e.Position.Line)
+	return fmt.Sprintf("%s: %s\n%s%s\n%s| %s^", e.Position, redact(msg), gutter, e.Line,
+		strings.Repeat(" ", len(gutter)-2), caretPad(e.Line, e.caret))
+}
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Warning is something that is read otherwise than its author may think.
+type Warning struct {
+	Position
+	Msg string
+}
+
+// String is the warning with its place, on one line.
+func (w Warning) String() string { return w.Position.String() + ": warning: " + w.Msg }
+
+// caretPad is the blank text that puts a caret below character n of line, keeping its tabs.
+func caretPad(line string, n int) string {
+	var b strings.Builder
+	for i, r := range []rune(line) {
+		if i == n {
+			break
+		}
+		if r == '\t' {
+			b.WriteRune('\t')
+		} else {
+			b.WriteRune(' ')
+		}
+	}
+	for b.Len() < n && len([]rune(line)) < n {
+		b.WriteRune(' ')
+	}
+	return b.String()
+}
