@@ -1,0 +1,146 @@
+// Package registry says how image registries are reached: mirrors, plain HTTP, certificate authorities, credentials.
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// Registry says how one registry is reached.
+type Registry struct {
+	// Mirrors are asked first, in order, when something is read: "host", "host/path" or an http(s) URL.
+	// Nothing is ever pushed to a mirror.
+	Mirrors []string
+	// Insecure allows plain HTTP, and HTTPS whose certificate is not checked. Loopback hosts need no such word.
+	Insecure bool
+	// CA is a PEM file of certificate authorities that are trusted besides the system's.
+	CA string
+}
+
+// Registries maps a registry's host, such as "docker.io" or "localhost:5000", to how it is reached.
+// A host that is not named is reached by HTTPS, or by HTTP where it is loopback.
+type Registries map[string]Registry
+
+// ParseReference reads an image reference such as "debian:bookworm-slim", completing it as Docker does.
+func (r Registries) ParseReference(ref string) (name.Reference, error) {
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return nil, fmt.Errorf("image reference %q: %w", ref, err)
+	}
+	if !r.host(parsed.Context().RegistryStr()).Insecure {
+		return parsed, nil
+	}
+	return name.ParseReference(ref, name.Insecure)
+}
+
+// host is the entry of one host; ggcr says index.docker.io where people say docker.io.
+func (r Registries) host(host string) Registry {
+	if reg, ok := r[host]; ok {
+		return reg
+	}
+	if host == name.DefaultRegistry {
+		return r["docker.io"]
+	}
+	return Registry{}
+}
+
+// Options are go-containerregistry's options for one host.
+func (r Registries) Options(ctx context.Context, host string) ([]remote.Option, error) {
+	t, err := r.transport(host)
+	if err != nil {
+		return nil, err
+	}
+	return []remote.Option{
+		remote.WithContext(ctx),
+		remote.WithAuthFromKeychain(authn.DefaultKeychain),
+		remote.WithTransport(t),
+		remote.WithUserAgent("conda2docker"),
+	}, nil
+}
+
+// Get reads a reference's manifest from the first place that has it: its mirrors, then its own registry.
+// The descriptor's Ref says which place answered.
+func (r Registries) Get(ctx context.Context, ref name.Reference) (*remote.Descriptor, []remote.Option, error) {
+	var errs []error
+	for _, place := range r.places(ref) {
+		opts, err := r.Options(ctx, place.Context().RegistryStr())
+		if err != nil {
+			return nil, nil, err
+		}
+		desc, err := remote.Get(place, opts...)
+		if err == nil {
+			return desc, opts, nil
+		}
+		errs = append(errs, fmt.Errorf("reading %s: %w", place, err))
+	}
+	return nil, nil, errors.Join(errs...)
+}
+
+// Resolve is the digest that the registry answers for a reference.
+func (r Registries) Resolve(ctx context.Context, ref name.Reference) (name.Digest, error) {
+	desc, _, err := r.Get(ctx, ref)
+	if err != nil {
+		return name.Digest{}, err
+	}
+	return ref.Context().Digest(desc.Digest.String()), nil
+}
+
+// Tag makes a tag point at an image that its repository holds already. It moves a name and assembles nothing.
+func (r Registries) Tag(ctx context.Context, image name.Digest, tag name.Tag) error {
+	if image.Context().Name() != tag.Context().Name() {
+		return fmt.Errorf("tagging %s: %s is another repository", tag, image.Context())
+	}
+	opts, err := r.Options(ctx, image.Context().RegistryStr())
+	if err != nil {
+		return err
+	}
+	desc, err := remote.Get(image, opts...)
+	if err != nil {
+		return fmt.Errorf("tagging %s: reading %s: %w", tag, image, err)
+	}
+	if err := remote.Tag(tag, desc, opts...); err != nil {
+		return fmt.Errorf("tagging %s: %w", tag, err)
+	}
+	return nil
+}
+
+// places are where a reference can be read.
+func (r Registries) places(ref name.Reference) []name.Reference {
+	reg := r.host(ref.Context().RegistryStr())
+	places := make([]name.Reference, 0, len(reg.Mirrors)+1)
+	for _, m := range reg.Mirrors {
+		host, insecure := Mirror(m)
+		var opts []name.Option
+		if insecure || r.host(strings.SplitN(host, "/", 2)[0]).Insecure {
+			opts = append(opts, name.Insecure)
+		}
+		repo, err := name.NewRepository(host+"/"+ref.Context().RepositoryStr(), opts...)
+		if err != nil {
+			continue
+		}
+		if d, ok := ref.(name.Digest); ok {
+			places = append(places, repo.Digest(d.DigestStr()))
+		} else {
+			places = append(places, repo.Tag(ref.Identifier()))
+		}
+	}
+	return append(places, ref)
+}
+
+// Mirror splits a mirror as it is written in the settings into "host/path" and whether it said http://.
+func Mirror(s string) (hostPath string, insecure bool) {
+	rest, insecure := strings.CutPrefix(s, "http://")
+	rest = strings.TrimPrefix(rest, "https://")
+	return strings.Trim(rest, "/"), insecure
+}
+
+func (r Registries) transport(string) (http.RoundTripper, error) {
+	return remote.DefaultTransport, nil
+}
