@@ -1,13 +1,27 @@
-// Package version orders versions and tests version constraints as Conda does (CEP 33).
+// Package version orders versions and tests version constraints exactly as Conda does (CEP 33, CEP 29).
 package version
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Version is a parsed version that remembers how it was written. The zero value is no version.
-type Version struct{ text, key string }
+type Version struct {
+	text string
+	key  string // bytes whose order is that of the versions: see keyWriter
+}
 
-// Parse reads a version; its error says what in s is wrong.
-func Parse(s string) (Version, error) { return Version{text: s, key: s}, nil }
+// Parse reads a version as conda's VersionOrder does; its error says what in s is wrong.
+func Parse(s string) (Version, error) {
+	text := strings.TrimSpace(s)
+	var buf [96]byte
+	w := keyWriter{buf: buf[:0]}
+	if err := w.version(text); err != nil {
+		return Version{}, fmt.Errorf("version %q: %w", s, err)
+	}
+	return Version{text: text, key: string(w.buf)}, nil
+}
 
 // MustParse is Parse for versions written in source code: it panics where Parse gives an error.
 func MustParse(s string) Version {
