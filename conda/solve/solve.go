@@ -5,15 +5,24 @@ package solve
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/matchspec"
+	"github.com/datalayer/conda2docker/conda/solve/internal/cdcl"
 )
 
 // Index answers "the records of name X", in channel order, then in the order of the channel's index. A name
-// that no channel has is an empty answer, not an error. It is asked once for each name that the search reaches.
+// that no channel has is an empty answer, not an error. It is asked at most once in a solve for each name that
+// the search can reach, and never for virtual packages.
 type Index interface {
 	Records(ctx context.Context, name conda.PackageName) ([]*conda.Record, error)
+}
+
+// Prefetcher is an Index that is told beforehand which names it will be asked for next, so that it can get them
+// all at once. Names come breadth first from the specs.
+type Prefetcher interface {
+	Prefetch(ctx context.Context, names []conda.PackageName) error
 }
 
 // Namer is an Index that can list all its names; near-miss names are then part of the explanation of an
@@ -53,11 +62,23 @@ type Solution struct {
 // solution. The error is an *UnsatisfiableError only where it is proven that there is no solution; whatever
 // prevents the proof, such as an index that cannot be read, a cancelled context or a feature that is not
 // supported, is an error of another type.
-func Solve(_ context.Context, _ Index, _ Request) (Solution, error) {
-	return Solution{}, errors.New("solving is not supported yet")
+func Solve(ctx context.Context, index Index, r Request) (Solution, error) {
+	p, err := gather(ctx, index, r)
+	if err != nil {
+		return Solution{}, fmt.Errorf("solving: %w", err)
+	}
+	chosen, err := cdcl.Solve(ctx, p.problem())
+	if conflict := (*cdcl.Conflict)(nil); errors.As(err, &conflict) {
+		return Solution{}, p.unsatisfiable(ctx, index, conflict)
+	}
+	if err != nil {
+		return Solution{}, fmt.Errorf("solving: %w", err)
+	}
+	var records []*conda.Record
+	for _, s := range chosen {
+		if rec := p.packages[s].record; !rec.Name.IsVirtual() {
+			records = append(records, rec)
+		}
+	}
+	return Solution{Records: LinkOrder(records)}, nil
 }
-
-// UnsatisfiableError is the proof that a request has no solution.
-type UnsatisfiableError struct{}
-
-func (e *UnsatisfiableError) Error() string { return "no solution" }

@@ -1,0 +1,140 @@
+// Package cdcl decides whether a set of packages can be chosen so that all requirements hold, and which set
+// comes first in a fixed order of preference. It knows packages only as numbers.
+//
+// It is conflict-driven clause learning with the decision order of resolvo, the solver of rattler: the
+// requirements of the root are decided first, then those of the chosen packages in the order in which they
+// were found; each with the first candidate that is still possible. The order of clauses, of watches and of
+// learnt literals is part of the result, and is therefore resolvo's as well.
+package cdcl
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Name numbers the names that packages have: an index into Problem.Names.
+type Name int32
+
+// Solvable numbers the packages that can be chosen: an index into Problem.Solvables.
+type Solvable int32
+
+// Root is the parent of the requirements of the problem itself.
+const Root Solvable = -1
+
+// Set numbers what a requirement or a constraint asks of a name: an index into Problem.Sets.
+type Set int32
+
+// Problem is what is to be solved. It is only read.
+type Problem struct {
+	Requires   []Set // one solvable of each must be chosen
+	Constrains []Set // of their names, only these solvables may be chosen
+	Names      []Candidates
+	Solvables  []Package
+	Sets       []Matches
+}
+
+// Candidates is what is known of a name as a whole. At most one solvable of a name is chosen.
+type Candidates struct {
+	All      []Solvable
+	Locked   []Solvable // at most one: all others are excluded by it
+	Excluded []Solvable // these cannot be chosen
+}
+
+// Package is what a solvable asks for when it is chosen.
+type Package struct {
+	Name       Name
+	Requires   []Set
+	Constrains []Set
+	Broken     bool // its requirements are not known: it cannot be chosen
+}
+
+// Matches says which solvables of a name are in a set, and which are not.
+type Matches struct {
+	Name     Name
+	Matching []Solvable // the best first; only needed for a set that is required
+	Others   []Solvable // only needed for a set that is constrained
+}
+
+// Kind says why a clause holds.
+type Kind uint8
+
+// The kinds of clauses that explain a conflict.
+const (
+	kindRoot      Kind = iota
+	Requires           // if Parent is chosen, so is one of Set's matches
+	Constrains         // if Parent is chosen, Other, which is not in Set, is not
+	OneOfName          // at most one solvable of a name is chosen
+	Locked             // Other is not chosen, because Parent is locked
+	Excluded           // Parent cannot be chosen
+	BrokenPackage      // Parent cannot be chosen, because what it requires is not known
+	kindLearnt
+)
+
+// Reason is one of the facts that together rule out every solution.
+type Reason struct {
+	Kind   Kind
+	Parent Solvable // whose fact it is; Root for the problem itself; the name's number for OneOfName
+	Set    Set      // for Requires and Constrains
+	Other  Solvable // for Constrains and Locked
+}
+
+// Conflict is the error for a problem that has no solution: reasons that contradict each other.
+type Conflict struct{ Reasons []Reason }
+
+func (c *Conflict) Error() string {
+	return fmt.Sprintf("no solution: %d reasons contradict each other", len(c.Reasons))
+}
+
+// Solve returns the chosen solvables in the order in which they were decided. The error is a *Conflict where
+// there is no solution, and the context's error where it was done before an answer was found.
+func Solve(ctx context.Context, p *Problem) ([]Solvable, error) {
+	s := newSolver(p)
+	s.trail.push(0, true, rootClause, 1)
+	if err := s.encode(ctx); err != nil {
+		return nil, err
+	}
+	if conflict, err := s.propagate(ctx, 1); err != nil {
+		return nil, err
+	} else if conflict >= 0 {
+		return nil, s.explain(conflict)
+	}
+	for level := int32(1); ; {
+		candidate, clause, ok := s.decide()
+		if !ok {
+			return s.chosen(), nil
+		}
+		level++
+		s.trail.push(candidate, true, clause, level)
+		var err error
+		if level, err = s.propagateAndLearn(ctx, level); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *solver) chosen() []Solvable {
+	var out []Solvable
+	for _, d := range s.trail.stack {
+		if d.value && d.variable != 0 && int(d.variable) <= len(s.p.Solvables) {
+			out = append(out, solvableOf(d.variable))
+		}
+	}
+	return slices.Clip(out)
+}
+
+func (s *solver) propagateAndLearn(ctx context.Context, level int32) (int32, error) {
+	for {
+		conflict, err := s.propagate(ctx, level)
+		if err != nil {
+			return 0, err
+		}
+		if conflict < 0 {
+			return level, nil
+		}
+		if level == 1 {
+			return 0, s.explain(conflict)
+		}
+		level = s.learn(level, conflict)
+	}
+}
