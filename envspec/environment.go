@@ -1,6 +1,8 @@
 package envspec
 
 import (
+	"slices"
+
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/matchspec"
 )
@@ -21,7 +23,7 @@ type Environment struct {
 
 // Channel is a channel as a file names it.
 type Channel struct {
-	Text     string // as written, variables not replaced: this is what may be shown
+	Text     string // as written, variables not replaced
 	Position Position
 
 	ref string
@@ -38,7 +40,7 @@ type Dependency struct {
 	Spec     matchspec.Spec
 	Text     string // as written
 	Category string // the category of its file
-	Implied  bool   // not written by anyone: pip, because of the pip section
+	Implied  bool   // written by nobody: pip, because of the pip section
 	Position Position
 }
 
@@ -55,14 +57,55 @@ type Options struct {
 	ReadFile func(path string) ([]byte, error) // reads what the pip section includes; os.ReadFile when nil
 }
 
-// ParseEnvironment reads environment.yml files (CEP 24) and merges them in order.
-func ParseEnvironment(_ []File, _ Options) (Environment, []Warning, error) {
-	return Environment{}, nil, nil
+// ParseEnvironment reads environment.yml files (CEP 24) and merges them in order: the first name wins, channels,
+// dependencies and pip sections are appended (a channel once), a variable's last value wins. Every error of a
+// file's content is an *Error.
+//
+// Beyond the specification: a dependencies section that is there and empty is read as none, variables in
+// channels are replaced as conda does, pip is added to the dependencies where there is a pip section without it,
+// and one of several files may leave out its dependencies.
+func ParseEnvironment(files []File, opts Options) (Environment, []Warning, error) {
+	if opts.Subdir == "" {
+		opts.Subdir = conda.Linux64
+	}
+	m := merger{opts: opts}
+	for _, f := range files {
+		if err := m.add(f); err != nil {
+			return Environment{}, nil, err
+		}
+	}
+	if !m.hasDependencies {
+		return Environment{}, nil, m.missingDependencies(files)
+	}
+	m.implyPip()
+	return m.env, m.warnings, nil
 }
 
 // ChannelRefs is the list of channels to ask, in order: the environment's own, then the configured defaults
 // unless the environment says nodefaults, each once. The references may hold credentials.
-func (e Environment) ChannelRefs(defaults ...string) []string { return defaults }
+func (e Environment) ChannelRefs(defaults ...string) []string {
+	var refs []string
+	for _, c := range e.Channels {
+		if !slices.Contains(refs, c.ref) {
+			refs = append(refs, c.ref)
+		}
+	}
+	if e.NoDefaults {
+		return refs
+	}
+	for _, d := range defaults {
+		if !slices.Contains(refs, d) {
+			refs = append(refs, d)
+		}
+	}
+	return refs
+}
 
 // Specs is the specs of the dependencies, in order.
-func (e Environment) Specs() []matchspec.Spec { return nil }
+func (e Environment) Specs() []matchspec.Spec {
+	specs := make([]matchspec.Spec, len(e.Dependencies))
+	for i, d := range e.Dependencies {
+		specs[i] = d.Spec
+	}
+	return specs
+}

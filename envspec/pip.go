@@ -1,18 +1,37 @@
 package envspec
 
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
 // Requirement is one Python package that the pip section asks for (PEP 508).
 type Requirement struct {
 	Name     string   // normalised (PEP 503)
-	Text     string   // the line for pip, without comment and hashes
-	URL      string   // where "name @ URL" says so
+	Text     string   // as written, without comment and hashes, variables not replaced
+	Direct   bool     // "name @ URL" rather than a package of an index
 	Hashes   []string // of --hash, e.g. "sha256:…"
 	Position Position
+
+	line string
 }
 
-// PipOption is an option for pip of the pip section, such as --index-url.
+// Line is the requirement as pip reads it, hashes included and variables replaced: it may hold credentials.
+func (r Requirement) Line() string { return r.line }
+
+// String is the requirement as it may be shown.
+func (r Requirement) String() string { return redact(r.Text) }
+
+// PipOption is an option of the pip section for pip as a whole, such as --index-url.
 type PipOption struct {
 	Flag     string // in its long form, e.g. "--index-url"
-	Text     string // its value as written, variables not replaced: this is what may be shown
+	Text     string // its value as written, variables not replaced; "" where it takes none
 	Position Position
 
 	value string
@@ -20,3 +39,240 @@ type PipOption struct {
 
 // Value is the option's value with its variables replaced, "" where it takes none: it may hold credentials.
 func (o PipOption) Value() string { return o.value }
+
+// String is the option as it may be shown.
+func (o PipOption) String() string { return strings.TrimSpace(o.Flag + " " + redact(o.Text)) }
+
+// pipLine is one line for pip and its place.
+type pipLine struct {
+	text string
+	fail func(err error, format string, args ...any) error // makes an error at the line
+	at   Position
+}
+
+// pipReader reads lines for pip into an environment.
+type pipReader struct {
+	*merger
+	including []string // the files that are being read, outermost first
+}
+
+// pip reads the pip section: a list of the lines of a requirements file.
+func (r *reader) pip(key, n *yaml.Node) error {
+	if isEmpty(n) {
+		r.warn(key, "the pip section is empty")
+		return nil
+	}
+	items, err := r.list(n, "pip")
+	if err != nil {
+		return err
+	}
+	p := pipReader{merger: r.merger, including: []string{r.path}}
+	for _, item := range items {
+		text, err := r.str(item, "pip")
+		if err != nil {
+			return err
+		}
+		if strings.ContainsAny(strings.TrimSpace(text), "\r\n") {
+			return r.errorf(item, "pip: want one requirement in an element of the list")
+		}
+		fail := func(err error, format string, args ...any) error { return r.unresolved(item, err, format, args...) }
+		if err := p.read(pipLine{text: text, fail: fail, at: r.at(item)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var pipComment = regexp.MustCompile(`(^|\s)#.*$`)
+
+// read reads one line: a requirement, an option, or the inclusion of a file.
+func (p *pipReader) read(l pipLine) error {
+	l.text = strings.TrimSpace(pipComment.ReplaceAllString(l.text, ""))
+	switch {
+	case l.text == "" && len(p.including) > 1:
+		return nil
+	case l.text == "":
+		return l.fail(nil, "pip: an empty requirement")
+	case strings.HasPrefix(l.text, "-"):
+		return p.option(l)
+	}
+	return p.requirement(l)
+}
+
+// pipFlags are the options of requirements files that are passed on, under their long names, and whether they
+// take a value. Those that are not here would change the build in ways that an image cannot follow.
+var pipFlags = map[string]bool{
+	"--index-url": true, "--extra-index-url": true, "--find-links": true, "--trusted-host": true,
+	"--only-binary": true, "--no-binary": true, "--no-index": false, "--pre": false, "--prefer-binary": false,
+	"--require-hashes": false,
+}
+
+var pipShortFlags = map[string]string{
+	"-i": "--index-url", "--pypi-url": "--index-url", "-f": "--find-links", "-r": "--requirement", "-c": "--constraint", "-e": "--editable",
+}
+
+// option reads a line that begins with a dash.
+func (p *pipReader) option(l pipLine) error {
+	flag, value := splitFlag(l.text)
+	if long, ok := pipShortFlags[flag]; ok {
+		flag = long
+	}
+	switch flag {
+	case "--requirement":
+		return p.include(l, value)
+	case "--editable":
+		return l.fail(nil, "pip: %s: an editable install points at a source tree that the image does not have: build a wheel and name it", l.text)
+	case "--constraint":
+		return l.fail(nil, "pip: %s: constraint files are not supported: write the bounds on the requirements", l.text)
+	}
+	takesValue, known := pipFlags[flag]
+	switch {
+	case !known:
+		return l.fail(nil, "pip: the option %s is not supported here", flag)
+	case takesValue == (value == ""):
+		return l.fail(nil, "pip: the option %s takes %s", flag, map[bool]string{true: "a value", false: "no value"}[takesValue])
+	case flag == "--find-links" && !isURL(value):
+		return l.fail(nil, "pip: --find-links %s: want a URL (http or https): the image has no local directories", value)
+	}
+	resolved, err := expand(value, variable, p.opts.Getenv)
+	if err != nil {
+		return l.fail(err, "pip: %s", flag)
+	}
+	p.env.PipOptions = append(p.env.PipOptions, PipOption{Flag: flag, Text: value, Position: l.at, value: resolved})
+	return nil
+}
+
+// splitFlag splits "--flag=value", "--flag value", "-f value" and "-fvalue".
+func splitFlag(s string) (flag, value string) {
+	if i := strings.IndexAny(s, "= \t"); i >= 0 {
+		flag, value = s[:i], strings.Trim(s[i+1:], " \t")
+	} else {
+		flag = s
+	}
+	if !strings.HasPrefix(flag, "--") && len(flag) > 2 {
+		flag, value = s[:2], strings.TrimSpace(s[2:])
+	}
+	return flag, value
+}
+
+// isURL reports whether a text is an http or https URL, or begins with a variable that may be one.
+func isURL(s string) bool {
+	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "${")
+}
+
+// include reads a requirements file in place of the line that names it.
+func (p *pipReader) include(l pipLine, path string) error {
+	switch {
+	case path == "":
+		return l.fail(nil, "pip: -r names no file")
+	case strings.Contains(path, "://"):
+		return l.fail(nil, "pip: -r %s: want a local file", path)
+	case !filepath.IsAbs(path):
+		path = filepath.Join(filepath.Dir(p.including[len(p.including)-1]), path)
+	}
+	if slices.Contains(p.including, path) {
+		return l.fail(nil, "pip: -r %s: the file includes itself", path)
+	}
+	read := p.opts.ReadFile
+	if read == nil {
+		read = os.ReadFile
+	}
+	data, err := read(path)
+	if err != nil {
+		return l.fail(err, "pip: including a requirements file")
+	}
+	if !slices.Contains(p.env.Files, path) {
+		p.env.Files = append(p.env.Files, path)
+	}
+	s := newSource(File{Path: path, Data: data})
+	if err := s.checkCharacters(); err != nil {
+		return err
+	}
+	inner := pipReader{merger: p.merger, including: append(slices.Clip(p.including), path)}
+	for n := 1; n <= len(s.starts); {
+		line := pipLine{text: s.line(n), at: s.position(s.firstWord(n))}
+		node := &yaml.Node{Line: line.at.Line, Column: line.at.Column}
+		for n++; strings.HasSuffix(line.text, `\`) && n <= len(s.starts); n++ {
+			line.text = strings.TrimSuffix(line.text, `\`) + s.line(n)
+		}
+		line.fail = func(err error, format string, args ...any) error { return s.unresolved(node, err, format, args...) }
+		if err := inner.read(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	requirement = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[\w\s.,-]*\])?\s*(.*)$`)
+	specifiers  = regexp.MustCompile(`^\(?\s*` + specifier + `(?:\s*,\s*` + specifier + `)*\s*,?\s*\)?$`)
+	nameRuns    = regexp.MustCompile(`[-_.]+`)
+	vcsURL      = regexp.MustCompile(`^(?:git|hg|svn|bzr)\+`)
+	localPath   = regexp.MustCompile(`^[./~]|^file:|^[^@;\s]*/|\.(?:whl|zip|tar\.gz|tar\.bz2)$`)
+	pipOptionAt = regexp.MustCompile(`\s--?[A-Za-z]`)
+	hashOption  = regexp.MustCompile(`^--hash(?:=|\s+)([a-z0-9]+:[0-9a-fA-F]+)(?:\s+|$)`)
+)
+
+const specifier = `(?:~=|===?|!=|<=|>=|<|>)\s*[A-Za-z0-9.*+!_-]+`
+
+// requirement reads a line that names a package.
+func (p *pipReader) requirement(l pipLine) error {
+	r := Requirement{Text: l.text, Position: l.at}
+	if m := pipOptionAt.FindStringIndex(l.text); m != nil {
+		r.Text = strings.TrimSpace(l.text[:m[0]])
+		rest := l.text[m[0]+1:]
+		for rest != "" {
+			h := hashOption.FindStringSubmatch(rest)
+			if h == nil {
+				return l.fail(nil, "pip: %s: of the options of one requirement only --hash=ALGORITHM:HEX is supported", rest)
+			}
+			r.Hashes = append(r.Hashes, h[1])
+			rest = rest[len(h[0]):]
+		}
+	}
+	name, direct, err := parseRequirement(r.Text)
+	if err != nil {
+		return l.fail(err, "pip: requirement %q", r.Text)
+	}
+	r.Name, r.Direct = name, direct
+	if r.line, err = expand(r.Text, variable, p.opts.Getenv); err != nil {
+		return l.fail(err, "pip: requirement %q", r.Text)
+	}
+	for _, h := range r.Hashes {
+		r.line += " --hash=" + h
+	}
+	p.env.Pip = append(p.env.Pip, r)
+	return nil
+}
+
+// parseRequirement checks a requirement (PEP 508) and gives the package's normalised name.
+func parseRequirement(text string) (name string, direct bool, err error) {
+	switch {
+	case vcsURL.MatchString(text):
+		return "", false, fmt.Errorf("version control is not supported: name a released version, or a wheel as NAME @ https://…")
+	case strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://"):
+		return "", false, fmt.Errorf("a URL needs the package's name: NAME @ URL")
+	}
+	m := requirement.FindStringSubmatch(text)
+	if m != nil && strings.HasPrefix(m[3], "@") {
+		url := strings.TrimSpace(m[3][1:])
+		if !isURL(url) {
+			return "", false, fmt.Errorf("want a URL (http or https) after @: version control and local files are not supported")
+		}
+		return normalName(m[1]), true, nil
+	}
+	if localPath.MatchString(text) {
+		return "", false, fmt.Errorf("a local file or directory is not supported: the image does not have it")
+	}
+	if m == nil {
+		return "", false, fmt.Errorf("want NAME, such as %q", "requests>=2.28")
+	}
+	rest, _, _ := strings.Cut(m[3], ";")
+	if rest = strings.TrimSpace(rest); rest != "" && !specifiers.MatchString(rest) {
+		return "", false, fmt.Errorf("%q is not a version specifier (==, >=, ~=, …)", rest)
+	}
+	return normalName(m[1]), false, nil
+}
+
+// normalName is a Python package's name as indexes compare it (PEP 503).
+func normalName(s string) string { return strings.ToLower(nameRuns.ReplaceAllString(s, "-")) }

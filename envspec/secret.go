@@ -54,14 +54,14 @@ var (
 
 func onlyVariables(s string) bool { return notSecret.MatchString(s) }
 
-// unresolvedError names a variable that has no value, and where in the text it is.
+// unresolvedError names a variable that has no value.
 type unresolvedError struct {
-	Name   string
-	Offset int // in bytes
+	Name string
+	Text string // as written, e.g. "${NAME}"
 }
 
 func (e *unresolvedError) Error() string {
-	return fmt.Sprintf("${%s} has no value: set the environment variable %s, or write the value itself", e.Name, e.Name)
+	return fmt.Sprintf("%s has no value: set the environment variable %s, or write the value itself", e.Text, e.Name)
 }
 
 // expand replaces the variables that pattern finds in s by their values. A variable that is empty has no value.
@@ -75,7 +75,7 @@ func expand(s string, pattern *regexp.Regexp, getenv func(string) string) (strin
 			value = getenv(name)
 		}
 		if value == "" {
-			return "", &unresolvedError{Name: name, Offset: m[0]}
+			return "", &unresolvedError{Name: name, Text: s[m[0]:m[1]]}
 		}
 		b.WriteString(s[last:m[0]] + value)
 		last = m[1]

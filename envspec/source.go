@@ -1,0 +1,330 @@
+package envspec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// source is a file's text, and the places in it.
+type source struct {
+	path   string
+	text   string
+	starts []int // the offset at which each line begins
+}
+
+const bom = "\uFEFF"
+
+func newSource(f File) *source {
+	s := &source{path: f.Path, text: string(f.Data), starts: []int{0}}
+	if strings.HasPrefix(s.text, bom) {
+		s.starts[0] = len(bom) // YAML does not count it
+	}
+	for i := 0; i < len(s.text); {
+		n := lineBreak(s.text[i:])
+		if n == 0 {
+			i++
+			continue
+		}
+		i += n
+		s.starts = append(s.starts, i)
+	}
+	return s
+}
+
+// lineBreak is the length of the line break that s begins with, as YAML counts them: 0 if there is none.
+func lineBreak(s string) int {
+	for _, b := range []string{"\r\n", "\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		if strings.HasPrefix(s, b) {
+			return len(b)
+		}
+	}
+	return 0
+}
+
+// bounds are the offsets of line n without its line break; an empty range at the end where there is no such line.
+func (s *source) bounds(n int) (start, end int) {
+	if n < 1 || n > len(s.starts) {
+		return len(s.text), len(s.text)
+	}
+	start, end = s.starts[n-1], len(s.text)
+	for i := start; i < end; i++ {
+		if lineBreak(s.text[i:]) > 0 {
+			return start, i
+		}
+	}
+	return start, end
+}
+
+// line is line n's text.
+func (s *source) line(n int) string {
+	start, end := s.bounds(n)
+	return s.text[start:end]
+}
+
+// offset is where a line's column is in the text, or false if the line is not that long.
+func (s *source) offset(line, column int) (int, bool) {
+	start, end := s.bounds(line)
+	for c := 1; c < column; c++ {
+		if start >= end {
+			return 0, false
+		}
+		_, n := utf8.DecodeRuneInString(s.text[start:end])
+		start += n
+	}
+	return start, line >= 1 && line <= len(s.starts)
+}
+
+// position is the place of an offset.
+func (s *source) position(offset int) Position {
+	n := max(1, sort.SearchInts(s.starts, offset+1))
+	start := min(s.starts[n-1], offset)
+	return Position{File: s.path, Line: n, Column: 1 + utf8.RuneCountInString(s.text[start:offset])}
+}
+
+// at is a node's place.
+func (s *source) at(n *yaml.Node) Position {
+	return Position{File: s.path, Line: max(1, n.Line), Column: max(1, n.Column)}
+}
+
+// errorf is an error at a node.
+func (s *source) errorf(n *yaml.Node, format string, args ...any) *Error {
+	return s.errorAt(s.at(n), nil, format, args...)
+}
+
+// wrap is an error at a node, with a cause.
+func (s *source) wrap(n *yaml.Node, err error, format string, args ...any) *Error {
+	return s.errorAt(s.at(n), err, format, args...)
+}
+
+func (s *source) errorAt(p Position, err error, format string, args ...any) *Error {
+	line, caret := redactAt(s.line(p.Line), p.Column-1)
+	return &Error{Position: p, Line: line, Msg: redact(fmt.Sprintf(format, args...)), Err: err, caret: caret}
+}
+
+// documents parses a text of the source's own lines (the text itself, or the text with lines blanked) into its
+// YAML documents, those that are empty left out.
+func (s *source) documents(text string) ([]*yaml.Node, error) {
+	if err := s.checkCharacters(); err != nil {
+		return nil, err
+	}
+	docs, err := parseYAML(text)
+	if err != nil {
+		return nil, s.syntaxError(text, err)
+	}
+	return docs, nil
+}
+
+// parseYAML parses all documents of a text.
+func parseYAML(text string) (docs []*yaml.Node, err error) {
+	defer func() {
+		// The parser indexes past its buffers on some malformed inputs: that is a malformed input, not a crash.
+		if r := recover(); r != nil {
+			docs, err = nil, fmt.Errorf("not readable as YAML (%v)", r)
+		}
+	}()
+	d := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var n yaml.Node
+		if err := d.Decode(&n); errors.Is(err, io.EOF) {
+			return docs, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if n.Kind == yaml.DocumentNode && len(n.Content) == 1 && !isEmpty(n.Content[0]) {
+			docs = append(docs, n.Content[0])
+		}
+	}
+}
+
+// isEmpty reports whether nothing is written at a node.
+func isEmpty(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && n.Value == ""
+}
+
+// checkCharacters refuses what is not a YAML character, where it is.
+func (s *source) checkCharacters() error {
+	for i, r := range s.text {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(s.text[i:], string(utf8.RuneError)):
+			return s.errorAt(s.position(i), nil, "this byte (0x%02x) is not UTF-8: save the file as UTF-8", s.text[i])
+		case r == 0xFEFF && i == 0, r == '\t', r == '\n', r == '\r', r == 0x85:
+		case r < 0x20, r >= 0x7F && r < 0xA0, r == 0xFEFF, r == 0xFFFE, r == 0xFFFF:
+			return s.errorAt(s.position(i), nil, "the control character %U is not allowed in YAML", r)
+		}
+	}
+	return nil
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// maxProbes bounds how often a text is parsed again to find out where it stops to be YAML.
+const maxProbes = 500
+
+// syntaxError turns an error of the YAML parser into one at its place. The parser gives a line that is near the
+// place and no column: the place is after the longest part of the text that can be parsed.
+func (s *source) syntaxError(text string, err error) *Error {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	msg := err.Error()
+	reported := 1
+	if m != nil {
+		msg = msg[len(m[0]):]
+		reported, _ = strconv.Atoi(m[1])
+	}
+	parses := func(end int) bool { _, err := parseYAML(text[:end]); return err == nil }
+	if len(s.starts) > maxProbes {
+		return s.badYAML(s.position(s.firstWord(max(1, reported))), msg)
+	}
+	n := len(s.starts)
+	for n > 1 && !parses(s.starts[n-1]) {
+		n--
+	}
+	at := s.firstWord(n)
+	if start, end := s.bounds(n); end-start <= maxProbes {
+		for end > start && !parses(end) {
+			_, size := utf8.DecodeLastRuneInString(text[start:end])
+			end -= size
+		}
+		at = max(at, end)
+		if strings.Contains(s.text[start:at], "\t") && strings.TrimSpace(s.text[start:at]) == "" {
+			at = start + strings.IndexByte(s.text[start:at], '\t')
+		}
+	}
+	return s.badYAML(s.position(at), msg)
+}
+
+func (s *source) badYAML(p Position, msg string) *Error {
+	if o, ok := s.offset(p.Line, p.Column); ok && strings.HasPrefix(s.text[o:], "\t") {
+		msg = "a tab cannot indent YAML, use spaces"
+	}
+	return s.errorAt(p, nil, "this is not YAML: %s", msg)
+}
+
+// firstWord is the offset of the first character of line n that is not blank.
+func (s *source) firstWord(n int) int {
+	start, end := s.bounds(n)
+	line := s.text[start:end]
+	return start + len(line) - len(strings.TrimLeft(line, " "))
+}
+
+// newline is the line break that the file uses.
+func (s *source) newline() string {
+	if i := strings.IndexByte(s.text, '\n'); i > 0 && s.text[i-1] == '\r' {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+// pair is one entry of a mapping.
+type pair struct {
+	key   *yaml.Node
+	value *yaml.Node // never an alias
+}
+
+// mapping is the entries of a mapping, whose keys are strings and unique; what names the mapping in messages.
+func (s *source) mapping(n *yaml.Node, what string) ([]pair, error) {
+	m := deref(n)
+	if m.Kind != yaml.MappingNode {
+		return nil, s.errorf(n, "%s: want a mapping (key: value), found %s", what, describe(m))
+	}
+	var pairs []pair
+	seen := map[string]int{}
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		k, v := m.Content[i], m.Content[i+1]
+		switch {
+		case k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge":
+			return nil, s.errorf(k, "%s: merge keys (<<) are not read here: write the entries themselves", what)
+		case k.Kind != yaml.ScalarNode || k.ShortTag() == "!!null":
+			return nil, s.errorf(k, "%s: a key must be a word, found %s", what, describe(k))
+		}
+		if line, ok := seen[k.Value]; ok {
+			return nil, s.errorf(k, "%s: the key %q is already there, on line %d", what, k.Value, line)
+		}
+		seen[k.Value] = k.Line
+		pairs = append(pairs, pair{key: k, value: deref(v)})
+	}
+	return pairs, nil
+}
+
+// str is a scalar that is a string.
+func (s *source) str(n *yaml.Node, what string) (string, error) {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+		return "", s.errorf(n, "%s: want a string, found %s", what, describe(n))
+	}
+	return n.Value, nil
+}
+
+// list is the elements of a list, aliases followed.
+func (s *source) list(n *yaml.Node, what string) ([]*yaml.Node, error) {
+	if n.Kind != yaml.SequenceNode {
+		return nil, s.errorf(n, "%s: want a list (- …), found %s", what, describe(n))
+	}
+	items := make([]*yaml.Node, len(n.Content))
+	for i, c := range n.Content {
+		items[i] = deref(c)
+	}
+	return items, nil
+}
+
+func deref(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
+
+// describe says what a node is, for messages.
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		return "nothing"
+	case "!!int", "!!float":
+		return "the number " + n.Value
+	case "!!bool":
+		return "the boolean " + n.Value
+	case "!!timestamp":
+		return "the date " + n.Value
+	case "!!str":
+		return fmt.Sprintf("the string %q", n.Value)
+	}
+	return fmt.Sprintf("%s (%s)", n.Value, n.ShortTag())
+}
+
+// quoted is a string as a double-quoted YAML (and JSON) scalar.
+func quoted(v string) string {
+	var b bytes.Buffer
+	b.WriteByte('"')
+	for _, r := range v {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r < 0x20 || r >= 0x7F && r < 0xA0 || r == 0x2028 || r == 0x2029 || r == 0xFEFF || r == 0xFFFE || r == 0xFFFF:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
