@@ -1,13 +1,24 @@
 package layer
 
 import (
-	"context"
-	"errors"
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"math/bits"
+	"slices"
+	"strings"
 )
 
-// DefaultBudget is how many layers packages may take: about half of the 125 that Docker's graph driver can stack, so that a base
-// and executed steps have room.
-const DefaultBudget = 60
+const (
+	// DefaultBudget is how many layers packages take at most: half of the 125 that Docker's graph driver can stack, so
+	// that the base and executed steps have room.
+	DefaultBudget = 60
+
+	// aloneSize is the size of the tar from which on a package is worth a layer of its own.
+	aloneSize = 8 << 20
+
+	namesInGroup = 8 // as many packages a group's name tells
+)
 
 // Group is the segments of one layer, in their fixed order.
 type Group struct {
@@ -15,15 +26,70 @@ type Group struct {
 	Segments []Segment
 }
 
-// Groups divides the segments among at most budget layers (DefaultBudget when 0), in a way that depends on the packages' names and sizes alone: big packages are alone, small ones
-// share a layer by the hash of their name, so that a changed package changes its own layer only. Packages without files are in no group.
+// Groups divides the segments among at most budget layers (DefaultBudget when 0), in a way that depends on the packages' names
+// and sizes alone, not on their order or number: half of the layers are for big packages, one each; the others are
+// buckets, which a package's name chooses. So a package that changes changes its own layer only, as long as its size does
+// not cross a threshold, and environments share the layers in which they agree. Packages without files are in no group.
 func Groups(segments []Segment, budget int) []Group {
-	_, _ = segments, budget
-	return nil
+	if budget <= 0 {
+		budget = DefaultBudget
+	}
+	var big, small []Segment
+	for _, s := range segments {
+		switch {
+		case s.TarSize == 0:
+		case s.TarSize >= aloneSize:
+			big = append(big, s)
+		default:
+			small = append(small, s)
+		}
+	}
+	// The biggest stay alone, by powers of two: a few bytes more or less do not change who that is.
+	slices.SortFunc(big, func(a, b Segment) int {
+		return cmp.Or(-cmp.Compare(sizeClass(a), sizeClass(b)), cmp.Compare(nameHash(a), nameHash(b)), byName(a, b))
+	})
+	alone := min(budget/2, len(big))
+	big, small = big[:alone], append(small, big[alone:]...)
+
+	slices.SortFunc(big, byName)
+	groups := make([]Group, 0, budget)
+	for _, s := range big {
+		groups = append(groups, newGroup([]Segment{s}))
+	}
+	buckets := make([][]Segment, budget-budget/2)
+	for _, s := range small {
+		i := nameHash(s) % uint64(len(buckets))
+		buckets[i] = append(buckets[i], s)
+	}
+	for _, b := range buckets {
+		if len(b) > 0 {
+			groups = append(groups, newGroup(b))
+		}
+	}
+	return groups
 }
 
-// Layer makes the layer of a group, or finds it in the cache.
-func (c *Cache) Layer(ctx context.Context, g Group) (Layer, error) {
-	_, _ = ctx, g
-	return Layer{}, errors.New("layer: not written yet")
+func sizeClass(s Segment) int { return bits.Len64(uint64(s.TarSize)) }
+
+func nameHash(s Segment) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s.Name)) // never fails
+	return h.Sum64()
+}
+
+func byName(a, b Segment) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+func newGroup(segments []Segment) Group {
+	slices.SortFunc(segments, byName)
+	names := make([]string, 0, namesInGroup)
+	for _, s := range segments[:min(len(segments), namesInGroup)] {
+		names = append(names, s.Dist)
+	}
+	name := strings.Join(names, ", ")
+	if more := len(segments) - namesInGroup; more > 0 {
+		name += fmt.Sprintf(" and %d more", more)
+	}
+	return Group{Name: name, Segments: segments}
 }

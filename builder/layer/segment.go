@@ -2,10 +2,19 @@ package layer
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/link"
@@ -27,23 +36,31 @@ type Segment struct {
 	Prefix  string            // where the files are, "/opt/conda"
 	TarSize int64             // bytes of the tar, without the end-of-archive blocks
 	Size    int64             // bytes of the segment, compressed
-	Entries []Entry           // what it puts in the prefix, by path; directories that only lead to others are not listed
+	Entries []Entry           // what it puts in the prefix, as Package.Paths; directories that only lead to others are not listed
 	Package link.Package      // what conda-meta wants to know
 
-	blob blob
+	blob  blob
+	input Input // to make it again
 }
 
 // Entry is a path of a segment.
 type Entry struct {
 	link.Path
 	ModTime time.Time // whole seconds
+
+	offset int64 // of its content in the segment's tar
 }
 
+// blob is a segment's file: the segment and a tar's end, which makes it a layer of its own.
 type blob struct {
 	path           string
-	digest, diffID digest.Digest // of the segment with its end: a layer of its own
-	size           int64         // with its end
+	digest, diffID digest.Digest
+	size           int64
+	chunks         []int64 // compressed sizes of the segment's chunks
 }
+
+// imagePath is where a path of the prefix is in the image, without the leading slash.
+func (s Segment) imagePath(p string) string { return path.Join(s.Prefix, p)[1:] }
 
 // Event tells that a segment is there.
 type Event struct {
@@ -54,13 +71,162 @@ type Event struct {
 
 // Segment makes the package's segment, or finds it in the cache.
 func (c *Cache) Segment(ctx context.Context, in Input) (Segment, error) {
-	_, _ = ctx, in
-	return Segment{}, errors.New("layer: not written yet")
+	s, _, err := c.segment(ctx, in)
+	return s, err
 }
 
-// Segments makes the segments of all inputs, at most parallel at once (the number of processors when 0), in the order of the inputs. Calls of progress do not overlap;
-// it may be nil. The first error cancels the rest.
+// Segments makes the segments of all inputs, at most parallel at once (the number of processors when 0), and returns them in
+// the inputs' order. Calls of progress, which may be nil, do not overlap. The first error cancels the rest.
 func (c *Cache) Segments(ctx context.Context, inputs []Input, parallel int, progress func(Event)) ([]Segment, error) {
-	_, _, _, _ = ctx, inputs, parallel, progress
-	return nil, errors.New("layer: not written yet")
+	if parallel <= 0 {
+		parallel = runtime.GOMAXPROCS(0)
+	}
+	out := make([]Segment, len(inputs))
+	var mu sync.Mutex
+	done := 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i, in := range inputs {
+		g.Go(func() error {
+			s, cached, err := c.segment(ctx, in)
+			if err != nil {
+				return err
+			}
+			out[i] = s
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			if progress != nil {
+				progress(Event{Segment: s, Cached: cached, Done: done, Total: len(inputs)})
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *Cache) segment(ctx context.Context, in Input) (s Segment, cached bool, err error) {
+	if err := in.check(); err != nil {
+		return Segment{}, false, err
+	}
+	in.Target = in.target()
+	id := c.segmentID(in)
+	release, err := c.alone(ctx, id)
+	if err != nil {
+		return Segment{}, false, err
+	}
+	defer release()
+	if s, ok := c.loadSegment(id, in); ok {
+		return s, true, nil
+	}
+	s, err = c.makeSegment(ctx, id, in)
+	if err != nil {
+		return Segment{}, false, fmt.Errorf("making the layer segment of %s: %w", in.Record, err)
+	}
+	return s, false, nil
+}
+
+func (in Input) check() error {
+	if in.Record == nil {
+		return errors.New("making a layer segment: no record given")
+	}
+	if b, err := hex.DecodeString(in.ArchiveSHA256); err != nil || len(b) != sha256.Size {
+		return fmt.Errorf("making the layer segment of %s: archive sha256 %q: want 64 hex digits", in.Record, in.ArchiveSHA256)
+	}
+	p := in.Target.Prefix
+	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
+		return fmt.Errorf("making the layer segment of %s: prefix %q: want an absolute, clean path below /", in.Record, p)
+	}
+	return nil
+}
+
+// target leaves out of the target what the package's files do not depend on: only noarch python is told which python there is,
+// so that all others have one segment for every environment.
+func (in Input) target() link.Target {
+	t := in.Target
+	if in.Record.NoArch != conda.NoArchPython {
+		t.Python = nil
+	}
+	return t
+}
+
+// segmentID is the hash of everything that a segment's bytes depend on.
+func (c *Cache) segmentID(in Input) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "segment %d %s\n", formatVersion, c.codec)
+	fmt.Fprintf(&b, "archive %s\n", strings.ToLower(in.ArchiveSHA256))
+	r, t := in.Record, in.Target
+	fmt.Fprintf(&b, "record %q %q %d\n", r.Dist(), r.NoArch, r.Timestamp)
+	fmt.Fprintf(&b, "target %q %q\n", t.Prefix, t.Subdir)
+	if t.Python != nil {
+		fmt.Fprintf(&b, "python %q %q %q\n", t.Python.Version, t.Python.SitePackages, t.Python.Path)
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return hex.EncodeToString(sum[:])
+}
+
+// placed is what the tar knows of a path and link.Package does not.
+type placed struct {
+	ModTime int64 // unix seconds
+	Offset  int64
+}
+
+// emitFunc takes a file of a package and its bytes.
+type emitFunc func(link.File, io.Reader) error
+
+// files hands out the files of an input's package.
+func (c *Cache) files(ctx context.Context, in Input, emit emitFunc) (link.Package, error) {
+	return c.opts.Linker.Files(ctx, in.ArchivePath, in.Record, in.Target, emit)
+}
+
+// write streams the files that source hands out into a compressed tar below prefix.
+func (c *Cache) write(prefix string, source func(emitFunc) (link.Package, error), out io.Writer) (index, error) {
+	ch := newChunker(c.codec, c.tokens, out)
+	defer ch.abort()
+	tw := newTarWriter(ch)
+	at := map[string]placed{}
+	inImage := func(p string) string { return path.Join(prefix, p)[1:] }
+	pkg, err := source(func(f link.File, r io.Reader) error {
+		if _, twice := at[f.Path]; twice {
+			return fmt.Errorf("%s: the package has this path twice", f.Path)
+		}
+		offset, err := tw.linked(inImage(f.Path), f, r, inImage(f.Link))
+		at[f.Path] = placed{ModTime: tarTime(f.ModTime).Unix(), Offset: offset}
+		return err
+	})
+	if err != nil {
+		return index{}, err
+	}
+	if err := tw.flush(); err != nil {
+		return index{}, err
+	}
+	done, err := ch.close()
+	if err != nil {
+		return index{}, err
+	}
+	places, err := placesOf(pkg, at)
+	return index{
+		Format: formatVersion, TarSize: done.tarSize, Size: done.packedSize, BlobSize: done.size,
+		Digest: done.digest.String(), DiffID: done.diffID.String(), Chunks: done.chunks,
+		Package: pkg, Places: places,
+	}, err
+}
+
+// placesOf brings what the tar knows of the package's paths in their order, and holds the two to be the same paths.
+func placesOf(pkg link.Package, at map[string]placed) ([]placed, error) {
+	if len(pkg.Paths) != len(at) {
+		return nil, fmt.Errorf("%d files were linked and %d are recorded", len(at), len(pkg.Paths))
+	}
+	places := make([]placed, len(pkg.Paths))
+	for i, p := range pkg.Paths {
+		pl, ok := at[p.Path]
+		if !ok {
+			return nil, fmt.Errorf("%s: recorded and not linked", p.Path)
+		}
+		places[i] = pl
+	}
+	return places, nil
 }

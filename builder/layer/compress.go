@@ -1,0 +1,269 @@
+package layer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	// chunkSize is how much of a tar goes into one gzip member or zstd frame. Members are independent: they are compressed in
+	// parallel and always give the same bytes, and a file is read out of a segment without what comes before it. It
+	// costs a tenth of a percent in size.
+	chunkSize = 4 << 20
+
+	// pendingChunks is how many chunks of one tar may wait for the compressor or for the disk: it bounds the memory.
+	pendingChunks = 2
+
+	// The defaults are where more time stops to pay: on shared libraries and python gzip 3 is 4% larger than gzip 4 and
+	// 8% larger than gzip 6, which takes half as long again.
+	defaultGzipLevel = 3
+	defaultZstdLevel = 3
+
+	tarEndSize = 1024 // two blocks of zeros
+)
+
+// codec is a compressor with its level.
+type codec struct {
+	kind  Compression
+	level int
+}
+
+func newCodec(kind Compression, level int) (codec, error) {
+	c, most := codec{kind, level}, 9
+	switch kind {
+	case "", Gzip:
+		c.kind = Gzip
+		if level == 0 {
+			c.level = defaultGzipLevel
+		}
+	case Zstd:
+		most = 22
+		if level == 0 {
+			c.level = defaultZstdLevel
+		}
+	default:
+		return codec{}, fmt.Errorf("layer compression %q: want gzip or zstd", kind)
+	}
+	if c.level < 1 || c.level > most {
+		return codec{}, fmt.Errorf("layer compression level %d: want 1 to %d for %s", level, most, c.kind)
+	}
+	return c, nil
+}
+
+func (c codec) String() string { return fmt.Sprintf("%s-%d", c.kind, c.level) }
+
+func (c codec) mediaType() string {
+	if c.kind == Zstd {
+		return specs.MediaTypeImageLayerZstd
+	}
+	return specs.MediaTypeImageLayerGzip
+}
+
+// compress is one gzip member or zstd frame. The compressor is a new one each time: what it saw before cannot show in its output.
+func (c codec) compress(raw []byte) ([]byte, error) {
+	if c.kind == Zstd {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)))
+		if err != nil {
+			return nil, err
+		}
+		out := w.EncodeAll(raw, make([]byte, 0, len(raw)/2+512))
+		return out, w.Close()
+	}
+	var b bytes.Buffer
+	b.Grow(len(raw)/2 + 512)
+	w, err := gzip.NewWriterLevel(&b, c.level) // its header has no name, no time, and 255 for the system
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(raw); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// end is the compressed end of a tar: the constant last member of every layer.
+func (c codec) end() ([]byte, error) { return c.compress(make([]byte, tarEndSize)) }
+
+// reader decompresses any number of concatenated members.
+func (c codec) reader(r io.Reader) (io.ReadCloser, error) {
+	if c.kind == Zstd {
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}
+	return gzip.NewReader(r)
+}
+
+// chunk is a piece of a tar on its way through the compressor.
+type chunk struct {
+	raw, packed []byte
+	err         error
+	done        chan struct{}
+}
+
+// chunker compresses what is written to it in chunks, several at once, and writes them in order.
+type chunker struct {
+	codec  codec
+	tokens chan struct{}
+	out    io.Writer
+	buf    []byte
+	queue  chan *chunk
+	failed chan struct{} // closed with the first error
+	closed chan struct{} // closed when all is written
+	result sums
+	err    error // may be read once failed or closed is closed
+}
+
+// sums is what is known of a compressed tar once it is written.
+type sums struct {
+	tar, packed         hash.Hash
+	tarSize, packedSize int64
+	chunks              []int64 // compressed sizes
+}
+
+func newChunker(c codec, tokens chan struct{}, out io.Writer) *chunker {
+	w := &chunker{
+		codec: c, tokens: tokens, out: out,
+		queue:  make(chan *chunk, pendingChunks),
+		failed: make(chan struct{}), closed: make(chan struct{}),
+		result: sums{tar: sha256.New(), packed: sha256.New()},
+	}
+	go w.drain()
+	return w
+}
+
+// Write takes the next bytes of the tar.
+func (w *chunker) Write(p []byte) (int, error) {
+	for n := 0; n < len(p); {
+		if w.buf == nil {
+			w.buf = make([]byte, 0, chunkSize)
+		}
+		k := copy(w.buf[len(w.buf):chunkSize], p[n:])
+		w.buf = w.buf[:len(w.buf)+k]
+		n += k
+		if len(w.buf) == chunkSize {
+			if err := w.submit(); err != nil {
+				return n, err
+			}
+		}
+	}
+	return len(p), nil
+}
+
+func (w *chunker) submit() error {
+	c := &chunk{raw: w.buf, done: make(chan struct{})}
+	w.buf = nil
+	select {
+	case <-w.failed:
+		return w.err
+	case w.queue <- c:
+	}
+	go func() {
+		defer close(c.done)
+		w.tokens <- struct{}{}
+		defer func() { <-w.tokens }()
+		c.packed, c.err = w.codec.compress(c.raw)
+	}()
+	return nil
+}
+
+// drain writes the chunks in the order in which they came.
+func (w *chunker) drain() {
+	defer close(w.closed)
+	for c := range w.queue {
+		<-c.done
+		if w.err != nil {
+			continue
+		}
+		if w.err = w.put(c); w.err != nil {
+			close(w.failed)
+		}
+	}
+}
+
+func (w *chunker) put(c *chunk) error {
+	if c.err != nil {
+		return c.err
+	}
+	w.result.tar.Write(c.raw)
+	w.result.tarSize += int64(len(c.raw))
+	w.result.chunks = append(w.result.chunks, int64(len(c.packed)))
+	return w.putPacked(c.packed)
+}
+
+func (w *chunker) putPacked(p []byte) error {
+	w.result.packed.Write(p)
+	w.result.packedSize += int64(len(p))
+	_, err := w.out.Write(p)
+	return err
+}
+
+// abort ends the work of a chunker that is not needed any more; it may be called after close.
+func (w *chunker) abort() {
+	if w.queue != nil {
+		close(w.queue)
+		w.queue = nil
+		<-w.closed
+	}
+}
+
+// finished is a compressed tar on disk, with its end.
+type finished struct {
+	tarSize, packedSize int64   // without the end
+	size                int64   // of the whole blob
+	chunks              []int64 // compressed sizes, without the end
+	digest, diffID      digest.Digest
+}
+
+// close writes what is pending and the tar's end.
+func (w *chunker) close() (finished, error) {
+	if len(w.buf) > 0 {
+		if err := w.submit(); err != nil {
+			return finished{}, err
+		}
+	}
+	w.abort()
+	if w.err != nil {
+		return finished{}, w.err
+	}
+	f := finished{tarSize: w.result.tarSize, packedSize: w.result.packedSize, chunks: w.result.chunks}
+	end, err := w.codec.end()
+	if err != nil {
+		return finished{}, err
+	}
+	if err := w.putPacked(end); err != nil {
+		return finished{}, err
+	}
+	w.result.tar.Write(make([]byte, tarEndSize))
+	f.size = w.result.packedSize
+	f.digest = digest.NewDigest(digest.SHA256, w.result.packed)
+	f.diffID = digest.NewDigest(digest.SHA256, w.result.tar)
+	return f, nil
+}
+
+// contextReader ends a copy when its context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}

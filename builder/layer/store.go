@@ -1,0 +1,190 @@
+package layer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/datalayer/conda2docker/conda/link"
+)
+
+// A segment is a folder of two files, which appears and vanishes as one.
+const (
+	blobFile  = "blob"
+	indexFile = "index"
+)
+
+// index is what is kept beside a segment's blob.
+type index struct {
+	Format         int
+	TarSize, Size  int64
+	BlobSize       int64
+	Digest, DiffID string
+	Chunks         []int64
+	Package        link.Package
+	Places         []placed // of Package.Paths
+}
+
+func (c *Cache) segmentDir(id string) string { return filepath.Join(c.opts.Dir, segmentsDir, id) }
+
+// loadSegment finds a segment in the cache; one that is not whole is as good as none.
+func (c *Cache) loadSegment(id string, in Input) (Segment, bool) {
+	dir := c.segmentDir(id)
+	raw, err := os.ReadFile(filepath.Join(dir, indexFile))
+	if err != nil {
+		return Segment{}, false
+	}
+	var ix index
+	if err := msgpack.Unmarshal(raw, &ix); err != nil || ix.Format != formatVersion || len(ix.Places) != len(ix.Package.Paths) {
+		return Segment{}, false
+	}
+	s := ix.segment(id, in, filepath.Join(dir, blobFile))
+	if !c.whole(s.blob.path, s.blob.size, s.blob.digest) {
+		return Segment{}, false
+	}
+	touch(dir)
+	return s, true
+}
+
+func (ix index) segment(id string, in Input, blobPath string) Segment {
+	s := Segment{
+		ID: id, Name: in.Record.Name, Dist: in.Record.Dist(), Prefix: in.Target.Prefix,
+		TarSize: ix.TarSize, Size: ix.Size,
+		Entries: make([]Entry, len(ix.Places)),
+		Package: ix.Package,
+		blob: blob{
+			path: blobPath, digest: digest.Digest(ix.Digest), diffID: digest.Digest(ix.DiffID),
+			size: ix.BlobSize, chunks: ix.Chunks,
+		},
+		input: in,
+	}
+	for i, p := range ix.Package.Paths {
+		s.Entries[i] = Entry{Path: p, ModTime: time.Unix(ix.Places[i].ModTime, 0).UTC(), offset: ix.Places[i].Offset}
+	}
+	return s
+}
+
+// makeSegment makes the segment in a folder of its own, which is then moved to its place.
+func (c *Cache) makeSegment(ctx context.Context, id string, in Input) (_ Segment, err error) {
+	tmp, err := os.MkdirTemp(filepath.Join(c.opts.Dir, segmentsDir), tempPrefix)
+	if err != nil {
+		return Segment{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	var ix index
+	err = writeFile(filepath.Join(tmp, blobFile), func(w io.Writer) (err error) {
+		source := func(emit emitFunc) (link.Package, error) { return c.files(ctx, in, emit) }
+		ix, err = c.write(in.Target.Prefix, source, w)
+		return err
+	})
+	if err != nil {
+		return Segment{}, err
+	}
+	raw, err := ix.marshal()
+	if err != nil {
+		return Segment{}, err
+	}
+	if err := writeFile(filepath.Join(tmp, indexFile), func(w io.Writer) error { _, err := w.Write(raw); return err }); err != nil {
+		return Segment{}, err
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return Segment{}, err
+	}
+	return c.installSegment(tmp, id, in, ix)
+}
+
+// installSegment moves a new segment to its place. If something is there by now, it is another process's equal segment, or
+// the broken one that this one replaces.
+func (c *Cache) installSegment(tmp, id string, in Input, ix index) (Segment, error) {
+	dir := c.segmentDir(id)
+	for range 3 {
+		err := os.Rename(tmp, dir)
+		if err == nil {
+			return ix.segment(id, in, filepath.Join(dir, blobFile)), nil
+		}
+		if !errors.Is(err, os.ErrExist) {
+			return Segment{}, err
+		}
+		if s, ok := c.loadSegment(id, in); ok {
+			return s, nil
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return Segment{}, err
+		}
+	}
+	return Segment{}, fmt.Errorf("%s: other processes keep writing it", dir)
+}
+
+// marshal writes structs as arrays: half the size, and the format version says which fields there are.
+func (ix index) marshal() ([]byte, error) {
+	var b bytes.Buffer
+	enc := msgpack.NewEncoder(&b)
+	enc.UseArrayEncodedStructs(true)
+	if err := enc.Encode(ix); err != nil {
+		return nil, fmt.Errorf("writing the index: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// whole reports whether a blob is what it should be, as far as the options want that checked.
+func (c *Cache) whole(path string, size int64, want digest.Digest) bool {
+	fi, err := os.Stat(path)
+	if err != nil || !fi.Mode().IsRegular() || fi.Size() != size {
+		return false
+	}
+	if !c.opts.Verify {
+		return true
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return err == nil && digest.NewDigest(digest.SHA256, h) == want
+}
+
+// touch marks an entry as used now. It is not worth an error: the entry may have been pruned, or belong to someone else.
+func touch(path string) {
+	now := time.Now()
+	_ = os.Chtimes(path, now, now)
+}
+
+// writeFile writes a new file that everyone may read.
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return write(f)
+}
+
+// install writes a file under a temporary name and moves it to the place that write tells when it is done.
+func install(dir string, write func(io.Writer) (name string, err error)) (path string, err error) {
+	f, err := os.CreateTemp(dir, tempPrefix)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	name, err := write(f)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, name)
+	return path, os.Rename(f.Name(), path)
+}
