@@ -3,12 +3,15 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -18,9 +21,9 @@ type Options struct {
 	// in order, until one has the file. The longest matching prefix counts. What is mirrored is asked only
 	// if it is itself in its list.
 	Mirrors map[string][]string
-	// Credentials are asked for each host that is reached; nil means none.
+	// Credentials are asked for each place that is reached; nil means none.
 	Credentials Credentials
-	// CAFile is a PEM bundle that is trusted in place of the system's.
+	// CAFile is a PEM bundle, or a folder of PEM files, that is trusted in place of the system's.
 	CAFile string
 	// ClientCert and ClientKey are PEM files for servers that want a client certificate.
 	ClientCert, ClientKey string
@@ -34,7 +37,7 @@ type Options struct {
 	Retries int
 	// Backoff is the pause before the first repetition; it doubles. Default 500 ms.
 	Backoff time.Duration
-	// ConnectTimeout and ReadTimeout bound connecting, and silence of the server. Defaults 10 s and 60 s.
+	// ConnectTimeout and ReadTimeout bound connecting, and a server's silence. Defaults 10 s and 60 s.
 	ConnectTimeout, ReadTimeout time.Duration
 	// UserAgent is sent with each request; default "conda2docker".
 	UserAgent string
@@ -43,10 +46,37 @@ type Options struct {
 }
 
 // Client fetches files. It is safe for concurrent use.
-type Client struct{ o Options }
+type Client struct {
+	o       Options
+	mirrors []mirror
+	http    *http.Client
+}
 
 // New checks the options, and reads the certificates that they name.
-func New(o Options) (*Client, error) { return &Client{o: o}, nil }
+func New(o Options) (*Client, error) {
+	if o.Retries == 0 {
+		o.Retries = 3
+	}
+	o.Backoff = cmp.Or(o.Backoff, 500*time.Millisecond)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 10*time.Second)
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, time.Minute)
+	o.UserAgent = cmp.Or(o.UserAgent, "conda2docker")
+	if o.Proxy == nil {
+		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	mirrors, err := newMirrors(o.Mirrors)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := newTransport(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{o: o, mirrors: mirrors, http: &http.Client{Transport: transport, CheckRedirect: checkRedirect}}, nil
+}
 
 // Offline reports whether the network is refused.
 func (c *Client) Offline() bool { return c.o.Offline }
@@ -62,6 +92,22 @@ type Request struct {
 	Limit int64
 }
 
+const defaultLimit = 4 << 30
+
+func (r Request) header() http.Header {
+	h := r.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	if r.ETag != "" {
+		h.Set("If-None-Match", r.ETag)
+	}
+	if r.LastModified != "" {
+		h.Set("If-Modified-Since", r.LastModified)
+	}
+	return h
+}
+
 // Response is an answer. Body must be closed.
 type Response struct {
 	Body         io.ReadCloser
@@ -72,22 +118,126 @@ type Response struct {
 	CacheControl string
 }
 
-// Get asks for a file. Its errors are *StatusError where a server answered, ErrOffline where none was to be asked.
+// Get asks for a file. Its errors are *StatusError where a server answered, ErrOffline where none was to be asked,
+// else *RequestError. Passing failures are retried until an answer begins.
 func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
-	return nil, errors.New("fetch: not there yet")
+	var answer *Response
+	err := c.attempt(ctx, r.URL, func(p place) error {
+		var err error
+		answer, err = c.get(ctx, p, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
-// File is a file whose content is known in advance.
-type File struct {
-	Name   string // how messages name it; default the URL
-	URL    string
-	SHA256 string // lower-case hex; at least one of the sums is wanted
-	MD5    string
-	Size   int64 // 0 when not known
+func (c *Client) get(ctx context.Context, p place, r Request) (*Response, error) {
+	resp, err := c.do(ctx, p, r.header())
+	if err != nil {
+		return nil, err
+	}
+	limit := cmp.Or(r.Limit, defaultLimit)
+	if resp.ContentLength > limit {
+		resp.Body.Close()
+		return nil, p.error(&tooLongError{limit})
+	}
+	return &Response{
+		Body:         &limited{body: resp.Body, left: limit, limit: limit},
+		Size:         resp.ContentLength,
+		NotModified:  resp.StatusCode == http.StatusNotModified,
+		ETag:         resp.Header.Get("ETag"),
+		LastModified: resp.Header.Get("Last-Modified"),
+		CacheControl: resp.Header.Get("Cache-Control"),
+	}, nil
 }
 
-// Download fetches a file to path, which appears only when complete and verified. What an interrupted download left
-// beside it is resumed. progress gets the number of bytes that have arrived; it may be nil.
-func (c *Client) Download(ctx context.Context, f File, path string, progress func(int64)) error {
-	return errors.New("fetch: not there yet")
+// Save gets a file into path, which changes only when all of it has arrived, and stays as it is where the answer is
+// NotModified. Unlike with Get, a body that breaks off is asked for again. The Response has no Body.
+func (c *Client) Save(ctx context.Context, r Request, path string) (Response, error) {
+	var answer Response
+	err := c.attempt(ctx, r.URL, func(p place) error {
+		resp, err := c.get(ctx, p, r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		answer = *resp
+		answer.Body = nil
+		if resp.NotModified {
+			return nil
+		}
+		answer.Size, err = save(path, resp.Body)
+		if err != nil {
+			return p.error(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return Response{}, err
+	}
+	return answer, nil
+}
+
+// save writes a file that appears whole or not at all.
+func save(path string, r io.Reader) (size int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return 0, &localError{err}
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if size, err = io.Copy(localWriter{f}, r); err != nil {
+		return 0, err
+	}
+	if err = f.Chmod(0o644); err != nil {
+		return 0, &localError{err}
+	}
+	if err = f.Close(); err != nil {
+		return 0, &localError{err}
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return 0, &localError{err}
+	}
+	return size, nil
+}
+
+// do makes one request at one place. An answer is 200, 206 or 304; anything else is an error.
+func (c *Client) do(ctx context.Context, p place, header http.Header) (*http.Response, error) {
+	if c.o.Offline && p.url.Scheme != "file" {
+		return nil, fmt.Errorf("%s: %w", p.canonical, ErrOffline)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	watch := time.AfterFunc(c.o.ReadTimeout, func() { cancel(errSilent) })
+	stop := func() {
+		watch.Stop()
+		cancel(nil)
+	}
+	req := (&http.Request{Method: http.MethodGet, URL: p.url, Header: header}).WithContext(ctx)
+	req.Header.Set("User-Agent", c.o.UserAgent)
+	c.authenticate(req)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		err = p.error(causeOf(ctx, err))
+		stop()
+		c.o.Log.DebugContext(ctx, "request", "url", p.String(), "error", err.Error())
+		return nil, err
+	}
+	c.o.Log.DebugContext(ctx, "request", "url", p.String(), "status", resp.StatusCode)
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
+		resp.Body = &watched{ReadCloser: resp.Body, ctx: ctx, timer: watch, timeout: c.o.ReadTimeout, stop: stop}
+		return resp, nil
+	}
+	resp.Body.Close()
+	stop()
+	return nil, &StatusError{
+		URL: p.canonical, Status: resp.StatusCode, Mirror: p.mirror,
+		retryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+	}
 }

@@ -1,27 +1,136 @@
 package fetch
 
-import "net/url"
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+)
 
-// Credential authenticates at one place.
+// Credential authenticates at one place. It is one of basic authentication, a token in the path, and a bearer token.
 type Credential struct {
-	Username, Password string // basic authentication
-	Token              string // an anaconda.org token, sent as /t/TOKEN/ in the path
-	Bearer             string // sent as "Authorization: Bearer"
+	Username, Password string
+
+	// Token is an anaconda.org token, sent as /t/TOKEN between TokenRoot, which most servers do not have, and the
+	// rest of the path.
+	Token, TokenRoot string
+
+	Bearer string
 }
+
+// String tells nothing.
+func (Credential) String() string { return "<credential>" }
+
+// GoString tells nothing either.
+func (Credential) GoString() string { return "<credential>" }
 
 // Credentials know what authenticates at a URL.
 type Credentials interface {
 	Credential(u *url.URL) (Credential, bool)
 }
 
-// Redact is the URL without userinfo and with the token of a /t/TOKEN/ path replaced, for messages.
-func Redact(u string) string { return u }
+// Chain asks several for a credential; the first one that has it wins.
+type Chain []Credentials
+
+var (
+	_ Credentials = Chain(nil)
+	_ Credentials = (*Keyring)(nil)
+)
+
+// Credential is that of the first in the chain that has one.
+func (c Chain) Credential(u *url.URL) (Credential, bool) {
+	for _, of := range c {
+		if found, ok := of.Credential(u); ok {
+			return found, true
+		}
+	}
+	return Credential{}, false
+}
 
 // Keyring holds credentials by URL prefix. The zero value is empty; it is safe for concurrent use.
-type Keyring struct{}
+type Keyring struct {
+	mu   sync.RWMutex
+	keys map[string]Credential
+}
 
 // Add keeps a credential for everything below a URL; an earlier one for the same URL is replaced.
-func (k *Keyring) Add(prefix string, c Credential) {}
+func (k *Keyring) Add(prefix string, c Credential) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys == nil {
+		k.keys = map[string]Credential{}
+	}
+	k.keys[strings.TrimRight(prefix, "/")] = c
+}
 
 // Credential is that of the longest matching prefix.
-func (k *Keyring) Credential(u *url.URL) (Credential, bool) { return Credential{}, false }
+func (k *Keyring) Credential(u *url.URL) (Credential, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	plain := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	at := plain.String()
+	best, found := Credential{}, false
+	length := -1
+	for prefix, c := range k.keys {
+		if _, ok := below(at, prefix); ok && len(prefix) > length {
+			best, found, length = c, true, len(prefix)
+		}
+	}
+	return best, found
+}
+
+// SplitURL takes the credentials off a URL: userinfo, and /t/TOKEN in its path. ok tells whether there were any.
+func SplitURL(raw string) (clean string, c Credential, ok bool) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return raw, Credential{}, false
+	}
+	if u.User != nil {
+		c.Username = u.User.Username()
+		c.Password, _ = u.User.Password()
+		u.User, ok = nil, true
+	}
+	if root, rest, found := strings.Cut(u.Path, "/t/"); found {
+		c.TokenRoot = root
+		c.Token, rest, _ = strings.Cut(rest, "/")
+		u.Path, u.RawPath, ok = strings.TrimRight(root+"/"+rest, "/"), "", true
+	}
+	return u.String(), c, ok
+}
+
+// authenticate adds what the place wants: the credentials of its URL (a mirror's may have some), else those of the
+// client's user. It may replace r.URL, but does not change it.
+func (c *Client) authenticate(r *http.Request) {
+	if r.URL.Scheme == "file" {
+		return
+	}
+	if user := r.URL.User; user != nil {
+		// As a header it stays within the rules for redirects.
+		password, _ := user.Password()
+		r.SetBasicAuth(user.Username(), password)
+		u := *r.URL
+		u.User = nil
+		r.URL = &u
+		return
+	}
+	if c.o.Credentials == nil {
+		return
+	}
+	of, ok := c.o.Credentials.Credential(r.URL)
+	if !ok {
+		return
+	}
+	switch {
+	case of.Bearer != "":
+		r.Header.Set("Authorization", "Bearer "+of.Bearer)
+	case of.Username != "" || of.Password != "":
+		r.SetBasicAuth(of.Username, of.Password)
+	}
+	if of.Token != "" && !strings.Contains(r.URL.Path, "/t/") {
+		u := *r.URL
+		if rest, ok := below(u.Path, of.TokenRoot); ok {
+			u.Path, u.RawPath = of.TokenRoot+"/t/"+of.Token+rest, ""
+			r.URL = &u
+		}
+	}
+}
