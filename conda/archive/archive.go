@@ -5,8 +5,11 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -28,43 +31,178 @@ type Entry struct {
 	Mode    fs.FileMode // permission bits as the archive has them
 	ModTime time.Time
 	Size    int64  // bytes of a regular file
-	Link    string // a symlink's target as written; a hard link's target as a clean path of the package
+	Link    string // a symlink's target as written; of a hard link, the path of an earlier regular file
 }
 
-// Limits bounds what a package may unpack to. A zero field means its default.
+// Limits bounds what a package may unpack to. A field that is not positive means its default.
 type Limits struct {
 	TotalBytes int64 // all files together, 64 GiB by default
 	FileBytes  int64 // one file, 32 GiB by default
-	InfoBytes  int64 // one file of info/ that is read into memory, 64 MiB by default
+	InfoBytes  int64 // one file of info/, which is what readers keep in memory, 32 MiB by default
 	Entries    int   // number of entries, 2,000,000 by default
+}
+
+// WithDefaults is l with the defaults in the place of what is not set.
+func (l Limits) WithDefaults() Limits {
+	if l.TotalBytes <= 0 {
+		l.TotalBytes = 64 << 30
+	}
+	if l.FileBytes <= 0 {
+		l.FileBytes = 32 << 30
+	}
+	if l.InfoBytes <= 0 {
+		l.InfoBytes = 32 << 20
+	}
+	if l.Entries <= 0 {
+		l.Entries = 2_000_000
+	}
+	return l
 }
 
 // Options tells how an archive is read.
 type Options struct {
-	Name   string // how messages name the package; the file's name by default
+	// Name names the package in messages, and its extension is the format that is expected. The file's name by default.
+	Name   string
 	Limits Limits
 }
 
-// Reader reads one package. It may be read several times, but not concurrently.
-type Reader struct{}
+// Yield is called with each entry, and with the bytes of a regular file, nil for anything else. The reader is valid during
+// the call, and need not be read to its end. fs.SkipAll ends the walk without an error; other errors end it as they are.
+type Yield func(Entry, io.Reader) error
 
-// Open opens the package at path; its format is told by its content, and must agree with its name.
+// Reader reads one package. It may be walked several times, one walk after the other.
+type Reader struct {
+	name   string
+	limits Limits
+	file   io.Closer
+	parts  parts
+
+	leading map[string]bool // the names in info/ that a walk of the leading info/ saw; nil when it saw all of info/
+}
+
+// parts are a package's tarballs, by format.
+type parts interface {
+	// info opens the tarball that holds info/.
+	info() (io.ReadCloser, error)
+	// payload opens the tarball that holds the files.
+	payload() (io.ReadCloser, error)
+	// split reports whether the two are different tarballs.
+	split() bool
+}
+
+// Open opens the package at path.
 func Open(path string, opts Options) (*Reader, error) {
-	_, _ = path, opts
-	return nil, errors.New("archive: not written yet")
+	if opts.Name == "" {
+		opts.Name = filepath.Base(path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: opening package: %w", opts.Name, err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: opening package: %w", opts.Name, err), f.Close())
+	}
+	r, err := NewReader(f, st.Size(), opts)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	r.file = f
+	return r, nil
+}
+
+// NewReader reads a package of size bytes from src. Its format is told by its content, and must agree with the name.
+func NewReader(src io.ReaderAt, size int64, opts Options) (*Reader, error) {
+	r := &Reader{name: opts.Name, limits: opts.Limits.WithDefaults()}
+	format, err := sniff(src, size)
+	if err == nil {
+		err = format.agrees(opts.Name)
+	}
+	if err == nil {
+		r.parts, err = format.open(src, size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return r, nil
 }
 
 // Close closes the file that Open opened.
-func (r *Reader) Close() error { return nil }
-
-// Info calls yield for the entries below info/, in archive order.
-func (r *Reader) Info(ctx context.Context, yield func(Entry, io.Reader) error) error {
-	_, _ = ctx, yield
-	return errors.New("archive: not written yet")
+func (r *Reader) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
 }
 
-// Payload calls yield for all entries that are not below info/, in archive order.
-func (r *Reader) Payload(ctx context.Context, yield func(Entry, io.Reader) error) error {
-	_, _ = ctx, yield
-	return errors.New("archive: not written yet")
+// Info walks the entries below info/, in archive order. Of a .tar.bz2 that begins with a complete info/, as conda-build
+// writes it, nothing else is decompressed; one that does not is read to its end.
+func (r *Reader) Info(ctx context.Context, yield Yield) error {
+	src, err := r.parts.info()
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	w := newWalk(ctx, r, src)
+	r.leading = nil
+	if r.parts.split() {
+		err = w.each(func(e Entry, body io.Reader) error {
+			if !isInfo(e.Path) {
+				return w.refuse(e.Path, "is in the tarball of info/, but not below info/")
+			}
+			return yield(e, body)
+		})
+	} else {
+		err = r.leadingInfo(w, yield)
+	}
+	return errors.Join(err, src.Close())
+}
+
+// leadingInfo walks a tarball that has everything. It stops behind a leading info/ that says what the files are.
+func (r *Reader) leadingInfo(w *walk, yield Yield) error {
+	seen, leads := map[string]bool{}, true
+	return w.each(func(e Entry, body io.Reader) error {
+		if isInfo(e.Path) {
+			seen[e.Path] = true
+			return yield(e, body)
+		}
+		if leads && seen["info/index.json"] && (seen["info/paths.json"] || seen["info/files"]) {
+			r.leading = seen
+			return fs.SkipAll
+		}
+		leads = false
+		return nil
+	})
+}
+
+// Payload walks all entries that are not below info/, in archive order.
+func (r *Reader) Payload(ctx context.Context, yield Yield) error {
+	src, err := r.parts.payload()
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	w := newWalk(ctx, r, src)
+	err = w.each(func(e Entry, body io.Reader) error {
+		switch {
+		case !isInfo(e.Path):
+			return yield(e, body)
+		case e.Type == Directory:
+			return nil
+		case r.parts.split():
+			return w.refuse(e.Path, "is below info/, but in the tarball of the files")
+		case r.leading != nil && !r.leading[e.Path] && decides(e.Path):
+			return w.refuse(e.Path, "comes after the files that it tells about; the package must be built anew")
+		}
+		return nil
+	})
+	return errors.Join(err, src.Close())
+}
+
+// decides reports whether an info file has a say in what is linked, so that it must not be overlooked.
+func decides(path string) bool {
+	switch path {
+	case "info/index.json", "info/paths.json", "info/files", "info/has_prefix", "info/no_link", "info/no_softlink",
+		"info/link.json", "info/package_metadata.json", "info/noarch.json":
+		return true
+	}
+	return false
 }

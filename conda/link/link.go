@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"time"
 
 	"github.com/datalayer/conda2docker/conda"
@@ -23,8 +25,8 @@ type Target struct {
 // Python is what noarch python packages need to know of the environment's interpreter.
 type Python struct {
 	Version      string // major and minor, "3.11"
-	SitePackages string // relative to the prefix, "lib/python3.11/site-packages"
-	Path         string // the interpreter, relative to the prefix, "bin/python3.11"
+	SitePackages string // relative to the prefix, "lib/python3.11/site-packages", which is the default (CEP 17)
+	Path         string // the interpreter, relative to the prefix, "bin/python3.11", which is the default
 }
 
 // Type is what a file in the prefix is.
@@ -42,8 +44,8 @@ const (
 type File struct {
 	Path    string // relative to the prefix, slash-separated and clean
 	Type    Type
-	Mode    fs.FileMode // permission bits: 0755 or 0644 unless the package has good reason
-	ModTime time.Time   // the archive's for what the archive holds; the record's timestamp for what conda renders
+	Mode    fs.FileMode // permission bits; the owner's write bit is the archive's, everybody may read what the owner may
+	ModTime time.Time   // the archive's, in whole seconds; the record's timestamp for what conda renders
 	Size    int64       // bytes that the reader gives; 0 for anything but a regular file
 	Link    string      // a symlink's target as written; a hard link's target relative to the prefix
 }
@@ -54,65 +56,50 @@ type Path struct {
 	Path   string      `json:"path"` // relative to the prefix, where the file is
 	Type   Type        `json:"type"`
 	Mode   fs.FileMode `json:"mode,omitempty"`
-	Size   int64       `json:"size,omitempty"`   // bytes in the prefix
+	Size   int64       `json:"size,omitempty"`   // bytes in the prefix; of a hard link, its target's
 	SHA256 string      `json:"sha256,omitempty"` // of the bytes in the prefix; of a hard link, its target's
 	Link   string      `json:"link,omitempty"`   // as File.Link
 
 	Meta MetaPath `json:"meta"`
 }
 
-// MetaPath is what conda-meta says of a path: the package's own words of info/paths.json, with conda's additions.
+// MetaPath is what conda-meta says of a path: the package's own words of info/paths.json, with conda's additions, and
+// with conda's order of the fields.
 type MetaPath struct {
-	Path           string `json:"_path"` // as the package has it: "site-packages/…" for noarch python
-	PathType       string `json:"path_type"`
-	SHA256         string `json:"sha256,omitempty"` // of the bytes in the archive
-	SizeInBytes    *int64 `json:"size_in_bytes,omitempty"`
-	SHA256InPrefix string `json:"sha256_in_prefix,omitempty"`
-	FileMode       string `json:"file_mode,omitempty"`
-	Placeholder    string `json:"prefix_placeholder,omitempty"`
-	NoLink         bool   `json:"no_link,omitempty"`
+	Path           string   `json:"_path"` // as the package has it: "site-packages/…" for noarch python
+	Placeholder    string   `json:"prefix_placeholder,omitempty"`
+	FileMode       string   `json:"file_mode,omitempty"`
+	NoLink         bool     `json:"no_link,omitempty"`
+	PathType       string   `json:"path_type"`
+	SHA256         string   `json:"sha256,omitempty"` // of the bytes in the archive
+	SizeInBytes    *int64   `json:"size_in_bytes,omitempty"`
+	InodePaths     []string `json:"inode_paths,omitempty"`
+	SHA256InPrefix string   `json:"sha256_in_prefix,omitempty"`
 }
 
-// EntryPoint is a command of a noarch python package: "name = module:function".
-type EntryPoint struct {
-	Command  string `json:"command"`
-	Module   string `json:"module"`
-	Function string `json:"function"`
-}
-
-// Scripts are the package's files that conda runs or sources, relative to the prefix; "" and nil where it has none.
-type Scripts struct {
-	PreLink    string   `json:"pre_link,omitempty"`
-	PostLink   string   `json:"post_link,omitempty"`
-	PreUnlink  string   `json:"pre_unlink,omitempty"`
-	PostUnlink string   `json:"post_unlink,omitempty"`
-	Activate   []string `json:"activate,omitempty"`   // etc/conda/activate.d/*.sh
-	Deactivate []string `json:"deactivate,omitempty"` // etc/conda/deactivate.d/*.sh
-	EnvVars    []string `json:"env_vars,omitempty"`   // etc/conda/env_vars.d/*.json
-}
-
-// Bytecode is a python file of a noarch package and the file that conda compiles it to, relative to the prefix.
-type Bytecode struct {
-	Source string `json:"source"`
-	Path   string `json:"path"`
-}
+// The path types of conda-meta that no package has: conda makes these files.
+const (
+	pathTypePyc        = "pyc_file"
+	pathTypeEntryPoint = "unix_python_entry_point"
+)
 
 // Package is what became known of a package while its files were handed out. It survives JSON.
 type Package struct {
+	Prefix      string          `json:"prefix"`
 	Paths       []Path          `json:"paths"`
 	EntryPoints []EntryPoint    `json:"entry_points,omitempty"`
 	Scripts     Scripts         `json:"scripts"`
 	Bytecode    []Bytecode      `json:"bytecode,omitempty"` // what conda would compile
+	NoArch      conda.NoArch    `json:"noarch,omitempty"`   // how it was linked
 	Index       json.RawMessage `json:"index"`              // info/index.json
 	About       json.RawMessage `json:"about,omitempty"`    // info/about.json
-	NoArch      conda.NoArch    `json:"noarch,omitempty"`
 	Warnings    []string        `json:"warnings,omitempty"`
 }
 
 // Files hands the files that the package puts in the target's prefix to emit, with their final bytes, in archive order; a
 // hard link comes after its target, and what conda renders (entry points) comes last. The reader is nil for anything but a
-// regular file, need not be read to its end, and is valid during the call only. Parent directories are not
-// handed out: only those that the package itself lists, usually empty ones.
+// regular file, need not be read to its end, and is valid during the call only. Parent directories are not handed out:
+// only those that the package itself lists, usually empty ones.
 func Files(ctx context.Context, archivePath string, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
 	return Linker{}.Files(ctx, archivePath, rec, t, emit)
 }
@@ -124,30 +111,71 @@ type Linker struct {
 
 // Files is the package's function of that name under the linker's options.
 func (l Linker) Files(ctx context.Context, archivePath string, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
-	_, _, _, _, _ = ctx, archivePath, rec, t, emit
-	return Package{}, errors.New("link: not written yet")
+	p, err := l.files(ctx, archivePath, rec, t, emit)
+	if err != nil {
+		return Package{}, fmt.Errorf("linking %s: %w", rec, err)
+	}
+	return p, nil
 }
 
-// WithBytecode is the package with its compiled python files among its paths, for environments that have them.
-func (p Package) WithBytecode() Package { return p }
-
-// MetaRecord is conda-meta/DIST.json, with the fields and the order of conda's.
-func MetaRecord(p Package, rec *conda.Record, requestedSpec string) ([]byte, error) {
-	_, _, _ = p, rec, requestedSpec
-	return nil, errors.New("link: not written yet")
+func (l Linker) files(ctx context.Context, archivePath string, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
+	t, err := t.complete()
+	if err != nil {
+		return Package{}, err
+	}
+	name := rec.FileName
+	if name == "" {
+		name = path.Base(archivePath)
+	}
+	r, err := archive.Open(archivePath, archive.Options{Name: name, Limits: l.Limits})
+	if err != nil {
+		return Package{}, err
+	}
+	pkg, err := linkArchive(ctx, r, l.Limits.WithDefaults(), rec, t, emit)
+	return pkg, errors.Join(err, r.Close())
 }
 
-// Revision is one entry of conda-meta/history.
-type Revision struct {
-	Time    time.Time // from SOURCE_DATE_EPOCH
-	Command string    // the command line that made it
-	Tool    string    // name and version of the tool, "conda2docker 1.0.0"
-	Records []*conda.Record
-	Specs   []string // the specs that the user asked for
+func linkArchive(ctx context.Context, r *archive.Reader, lim archive.Limits, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
+	info, err := readInfo(ctx, r)
+	if err != nil {
+		return Package{}, err
+	}
+	p, err := newPlan(info, rec, t)
+	if err != nil {
+		return Package{}, err
+	}
+	s := &stream{ctx: ctx, archive: r, limit: lim.FileBytes, plan: p, emit: emit}
+	if err := s.run(); err != nil {
+		return Package{}, err
+	}
+	pkg := Package{
+		Prefix: t.Prefix, Paths: s.paths(), EntryPoints: p.entryPoints, Bytecode: p.bytecode(), NoArch: p.noarch,
+		Index: info.index, About: info.about, Warnings: append(p.warnings, s.warnings...),
+	}
+	pkg.Scripts = findScripts(rec.Name, pkg.Paths)
+	return pkg, nil
 }
 
-// History is conda-meta/history of a new environment.
-func History(r Revision) []byte {
-	_ = r
-	return nil
+// complete checks a target and sets its defaults.
+func (t Target) complete() (Target, error) {
+	if !path.IsAbs(t.Prefix) || path.Clean(t.Prefix) != t.Prefix || t.Prefix == "/" {
+		return t, fmt.Errorf("prefix %q: want an absolute path without a trailing slash, such as /opt/conda", t.Prefix)
+	}
+	if t.Python == nil {
+		return t, nil
+	}
+	py := *t.Python
+	if py.SitePackages == "" {
+		py.SitePackages = "lib/python" + py.Version + "/site-packages"
+	}
+	if py.Path == "" {
+		py.Path = "bin/python" + py.Version
+	}
+	for _, p := range []string{py.SitePackages, py.Path} {
+		if clean, err := archive.CleanPath(p); err != nil || clean != p {
+			return t, fmt.Errorf("python %s: the path %q is not one below the prefix", py.Version, p)
+		}
+	}
+	t.Python = &py
+	return t, nil
 }

@@ -1,0 +1,231 @@
+package link
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/archive"
+)
+
+// info is what a package says of itself (CEP 34).
+type info struct {
+	index, about json.RawMessage
+	identity     identity
+	paths        []MetaPath // without path_type where legacy is set
+	legacy       bool       // there was no paths.json: files, has_prefix and no_link stood in for it
+	metadata     *metadata  // link.json, or what older packages have in its place
+}
+
+// identity is what index.json must agree on with the channel's record.
+type identity struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Build   string `json:"build"`
+	NoArch  any    `json:"noarch"` // a string, or true, or null
+}
+
+// metadata is link.json: how noarch packages are linked.
+type metadata struct {
+	Version json.Number `json:"package_metadata_version"`
+	NoArch  *struct {
+		Type        string   `json:"type"`
+		EntryPoints []string `json:"entry_points"`
+	} `json:"noarch"`
+}
+
+// readInfo reads the files of info/ that say what is to be linked.
+func readInfo(ctx context.Context, r *archive.Reader) (info, error) {
+	raw := map[string][]byte{
+		"index.json": nil, "about.json": nil, "paths.json": nil, "files": nil, "has_prefix": nil, "no_link": nil,
+		"no_softlink": nil, "link.json": nil, "package_metadata.json": nil, "noarch.json": nil,
+	}
+	err := r.Info(ctx, func(e archive.Entry, body io.Reader) error {
+		name := strings.TrimPrefix(e.Path, "info/")
+		if _, ok := raw[name]; !ok || body == nil {
+			return nil
+		}
+		b, err := io.ReadAll(body)
+		raw[name] = b
+		return err
+	})
+	if err != nil {
+		return info{}, err
+	}
+	in := info{index: compact(raw["index.json"]), about: compact(raw["about.json"])}
+	if raw["index.json"] == nil {
+		return info{}, errors.New("the package has no info/index.json")
+	}
+	if err := json.Unmarshal(raw["index.json"], &in.identity); err != nil {
+		return info{}, fmt.Errorf("reading info/index.json: %w", err)
+	}
+	if err := in.readPaths(raw); err != nil {
+		return info{}, err
+	}
+	return in, in.readMetadata(raw)
+}
+
+// compact is JSON that may be kept inside of other JSON; what is none is left out, since it only informs.
+func compact(b []byte) json.RawMessage {
+	if b == nil || !json.Valid(b) {
+		return nil
+	}
+	return b
+}
+
+func (in *info) readPaths(raw map[string][]byte) error {
+	b := raw["paths.json"]
+	if b == nil {
+		in.legacy = true
+		return in.readFiles(raw)
+	}
+	var doc struct {
+		Version json.Number `json:"paths_version"`
+		Paths   []MetaPath  `json:"paths"`
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return fmt.Errorf("reading info/paths.json: %w", err)
+	}
+	if doc.Version != "1" {
+		return fmt.Errorf("info/paths.json is of version %q, and only 1 is known", doc.Version)
+	}
+	in.paths = doc.Paths
+	return nil
+}
+
+// readFiles reads the lists that packages had before paths.json.
+func (in *info) readFiles(raw map[string][]byte) error {
+	prefixes, err := readHasPrefix(raw["has_prefix"])
+	if err != nil {
+		return err
+	}
+	noLink := map[string]bool{}
+	for _, l := range append(lines(raw["no_link"]), lines(raw["no_softlink"])...) {
+		noLink[l] = true
+	}
+	for _, l := range lines(raw["files"]) {
+		m := MetaPath{Path: l, NoLink: noLink[l]}
+		if p, ok := prefixes[l]; ok {
+			m.Placeholder, m.FileMode = p.placeholder, string(p.mode)
+		}
+		in.paths = append(in.paths, m)
+	}
+	return nil
+}
+
+// lines are the lines that say something.
+func lines(b []byte) []string {
+	var out []string
+	for l := range strings.Lines(string(b)) {
+		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, "#") {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// defaultPlaceholder is the prefix of packages from before has_prefix named it.
+const defaultPlaceholder = "/opt/anaconda1anaconda2anaconda3"
+
+// readHasPrefix reads lines of either a path, or a placeholder, a mode and a path, each perhaps in quotes.
+func readHasPrefix(b []byte) (map[string]replacement, error) {
+	out := map[string]replacement{}
+	for _, l := range lines(b) {
+		switch w := words(l); len(w) {
+		case 1:
+			out[w[0]] = replacement{mode: textMode, placeholder: defaultPlaceholder}
+		case 3:
+			out[w[2]] = replacement{mode: mode(w[1]), placeholder: w[0]}
+		default:
+			return nil, fmt.Errorf("info/has_prefix: %q: want a path, or a prefix, a mode and a path", l)
+		}
+	}
+	return out, nil
+}
+
+// words splits at spaces outside of quotes that begin a word.
+func words(l string) []string {
+	var out []string
+	for l = strings.TrimSpace(l); l != ""; l = strings.TrimSpace(l) {
+		end := strings.IndexAny(l, " \t")
+		if q := l[0]; q == '"' || q == '\'' {
+			if i := strings.IndexByte(l[1:], q); i >= 0 {
+				end = i + 2
+			}
+		}
+		if end < 0 || end > len(l) {
+			end = len(l)
+		}
+		out = append(out, strings.Trim(l[:end], `"'`))
+		l = l[end:]
+	}
+	return out
+}
+
+// readMetadata reads link.json or its predecessors. noarch.json is older than what conda reads today: it holds the inner
+// object alone.
+func (in *info) readMetadata(raw map[string][]byte) error {
+	for _, name := range []string{"link.json", "package_metadata.json"} {
+		b := raw[name]
+		if b == nil {
+			continue
+		}
+		in.metadata = &metadata{}
+		if err := json.Unmarshal(b, in.metadata); err != nil {
+			return fmt.Errorf("reading info/%s: %w", name, err)
+		}
+		if in.metadata.Version != "1" {
+			return fmt.Errorf("info/%s is of version %q, and only 1 is known", name, in.metadata.Version)
+		}
+		return nil
+	}
+	if b := raw["noarch.json"]; b != nil {
+		in.metadata = &metadata{}
+		if err := json.Unmarshal(b, &in.metadata.NoArch); err != nil {
+			return fmt.Errorf("reading info/noarch.json: %w", err)
+		}
+	}
+	return nil
+}
+
+// agrees checks that the archive holds the package that the channel says it does.
+func (in *info) agrees(rec *conda.Record) error {
+	for _, f := range []struct{ field, got, want string }{
+		{"name", strings.ToLower(in.identity.Name), string(rec.Name)},
+		{"version", in.identity.Version, rec.Version.String()},
+		{"build", in.identity.Build, rec.Build},
+	} {
+		if f.got != f.want {
+			return fmt.Errorf("the archive holds another package than the channel says: info/index.json has the %s %q, not %q",
+				f.field, f.got, f.want)
+		}
+	}
+	return nil
+}
+
+// noarch is how the package is linked. As conda does, the channel's word comes before the package's own.
+func (in *info) noarch(rec *conda.Record) (conda.NoArch, error) {
+	kind := string(rec.NoArch)
+	if kind == "" && in.metadata != nil && in.metadata.NoArch != nil {
+		kind = in.metadata.NoArch.Type
+	}
+	if kind == "" {
+		switch v := in.identity.NoArch.(type) {
+		case string:
+			kind = v
+		case bool:
+			if v {
+				kind = string(conda.NoArchGeneric)
+			}
+		}
+	}
+	switch k := conda.NoArch(kind); k {
+	case conda.NoArchNone, conda.NoArchGeneric, conda.NoArchPython:
+		return k, nil
+	}
+	return "", fmt.Errorf("noarch packages of the kind %q are not known", kind)
+}
