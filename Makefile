@@ -4,7 +4,7 @@ export GOFLAGS := -trimpath -buildvcs=false
 
 CACHE ?= $(or $(CONDA2DOCKER_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/conda2docker)
 BIN := bin/conda2docker
-SANDBOX := go run ./examples/sandbox
+EXAMPLES := go run ./examples
 GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -19,10 +19,10 @@ build: ## one static binary, bin/conda2docker
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/conda2docker
 
 examples: build ## build, push, scan and run every example (ONLINE=1: against the real channels and registries)
-	$(SANDBOX) run $(if $(ONLINE),--online) --bin $(abspath $(BIN))
+	$(EXAMPLES) run $(if $(ONLINE),--online) --bin $(abspath $(BIN))
 
 sandbox: ## make what the examples and the tests run in, once
-	$(SANDBOX) make
+	$(EXAMPLES) make
 
 test: sandbox ## every test; what it needs of the system is installed (as root) or named
 	$(GOTESTSUM) --format pkgname --jsonfile $(or $(TESTLOG),/dev/null) -- -count=1 $(TESTFLAGS) ./...
@@ -35,7 +35,7 @@ fmt:
 	$(GOLANGCI) fmt ./...
 
 clean-examples: ## remove what the examples made (unmounts first)
-	$(SANDBOX) clean
+	$(EXAMPLES) clean
 
 clean:
 	rm -rf bin

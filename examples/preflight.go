@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tools are the programs that the sandbox, the engine and the checks need, and the Debian packages that have them.
+func tools() [][2]string {
+	return [][2]string{
+		{"mmdebstrap", "mmdebstrap"}, {"patchelf", "patchelf"}, {"runc", "runc"}, {"skopeo", "skopeo"},
+		{"/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"},
+	}
+}
+
+// What the examples take, cold, as measured on two cores (docs in README).
+const (
+	needsBytes   = 10 << 30
+	coldDuration = "up to 15 minutes and 10 GB of disk the first time, half a minute afterwards"
+)
+
+// preflight checks that the examples can run here, and installs what Debian has and this machine lacks.
+func preflight(ctx context.Context, o options, examples bool) error {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return fmt.Errorf("the sandbox is made of Debian's amd64 packages: it needs linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
+	}
+	made := exists(filepath.Join(o.sandbox(), "wheels.done")) && exists(filepath.Join(o.sandbox(), "bases.done"))
+	if examples && !made {
+		say("this takes %s", coldDuration)
+	}
+	var missing []string
+	for _, t := range tools() {
+		if _, err := exec.LookPath(t[0]); err != nil && !exists(t[0]) {
+			missing = append(missing, t[1])
+		}
+	}
+	if len(missing) > 0 {
+		if err := install(ctx, missing); err != nil {
+			return err
+		}
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("bootstrapping a base image and running the checks needs root: run make as root (sudo make examples)")
+	}
+	if made {
+		return nil
+	}
+	if err := enoughDisk(o.cache); err != nil {
+		return err
+	}
+	return mirrorAnswers(ctx)
+}
+
+// install installs Debian packages: as root it does so and says it, otherwise it says how.
+func install(ctx context.Context, packages []string) error {
+	args := append([]string{"install", "-y", "--no-install-recommends"}, packages...)
+	command := "apt-get " + strings.Join(args, " ")
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("missing on this machine: %s (it has no apt-get: install them by its own means)", strings.Join(packages, ", "))
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("missing on this machine: %s; install with: sudo %s", strings.Join(packages, ", "), command)
+	}
+	say("installing what is missing: %s", command)
+	var last error
+	for _, a := range [][]string{args, {"update", "-q"}, args} { // the lists are fetched only where they are too old
+		cmd := exec.CommandContext(ctx, "apt-get", a...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if last = cmd.Run(); last == nil && a[0] == "install" {
+			return nil
+		}
+		if last != nil {
+			last = fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), last, strings.TrimSpace(out.String()))
+		}
+	}
+	return last
+}
+
+// enoughDisk checks the room where the cache is or will be.
+func enoughDisk(dir string) error {
+	for !exists(dir) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("looking at the disk of %s: %w", dir, err)
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < needsBytes {
+		return fmt.Errorf("%s has %.1f GB left, the examples need %.0f GB: make room, or put the cache elsewhere (CACHE=DIR make examples)", dir, float64(free)/1e9, float64(needsBytes)/1e9)
+	}
+	return nil
+}
+
+// mirrorAnswers asks Debian's archive for a small file, through apt's own proxy where it has one.
+func mirrorAnswers(ctx context.Context) error {
+	mirror := os.Getenv("DEBIAN_MIRROR")
+	if mirror == "" {
+		mirror = "http://deb.debian.org/debian"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, mirror+"/dists/bookworm/Release", nil)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if out, err := exec.CommandContext(ctx, "apt-config", "shell", "p", "Acquire::http::Proxy").Output(); err == nil {
+		if p, err := url.Parse(strings.Trim(strings.TrimPrefix(strings.TrimSpace(string(out)), "p="), "'")); err == nil && p.Host != "" {
+			transport.Proxy = http.ProxyURL(p)
+		}
+	}
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return fmt.Errorf("debian's archive does not answer (another one can be named by DEBIAN_MIRROR): %w", err)
+	}
+	if err := res.Body.Close(); err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("debian's archive answers %s for %s (another one can be named by DEBIAN_MIRROR)", res.Status, req.URL)
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,79 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+	"gopkg.in/yaml.v3"
+)
+
+// Server serves a sandbox on loopback, on ports that the system chooses.
+type Server struct {
+	ChannelURL string // the channel that stands for conda-forge
+	IndexURL   string // the Python package index, as pip's --index-url wants it
+	Registry   string // host:port of the image registry
+	sandbox    *Sandbox
+	servers    []*http.Server
+}
+
+// Serve starts the sandbox's servers.
+func (s *Sandbox) Serve(ctx context.Context) (*Server, error) {
+	if err := os.MkdirAll(s.registry(), 0o755); err != nil {
+		return nil, err
+	}
+	out := &Server{sandbox: s}
+	mux := http.NewServeMux()
+	mux.Handle("/conda-forge/", http.StripPrefix("/conda-forge", http.FileServer(http.Dir(s.channel()))))
+	mux.Handle("/", http.FileServer(http.Dir(s.wheels())))
+	files, err := out.listen(ctx, mux)
+	if err != nil {
+		return nil, err
+	}
+	out.ChannelURL, out.IndexURL = "http://"+files+"/conda-forge", "http://"+files+"/simple"
+	out.Registry, err = out.listen(ctx, registry.New(
+		registry.WithBlobHandler(registry.NewDiskBlobHandler(s.registry())), registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true),
+	))
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return out, nil
+}
+
+func (s *Server) listen(ctx context.Context, h http.Handler) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	s.servers = append(s.servers, srv)
+	go srv.Serve(l) //nolint:errcheck // it ends with Close
+	return l.Addr().String(), nil
+}
+
+// Close stops the servers.
+func (s *Server) Close() error {
+	var errs []error
+	for _, srv := range s.servers {
+		errs = append(errs, srv.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Settings is a settings file of conda2docker that puts the sandbox in the place of conda-forge, the public base images, PyPI
+// and Grype's database.
+func (s *Server) Settings() ([]byte, error) {
+	return yaml.Marshal(map[string]any{
+		"bases":   map[string]string{"cpu": "oci-layout:" + s.sandbox.Base(), "cuda": "oci-layout:" + s.sandbox.CUDABase()},
+		"mirrors": map[string][]string{"https://conda.anaconda.org/conda-forge": {s.ChannelURL}},
+		"scan":    map[string]any{"db": s.sandbox.Advisories(), "update": false},
+		"pip":     map[string]string{"index": s.IndexURL},
+	})
+}
