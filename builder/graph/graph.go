@@ -3,11 +3,15 @@ package graph
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io/fs"
+	"path"
+	"strconv"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/datalayer/conda2docker/builder/base"
 	"github.com/datalayer/conda2docker/builder/layer"
@@ -20,18 +24,20 @@ type Input struct {
 	Steps  []Step        // run in order on the merged root; none keeps the build lazy
 	// Pull lets BuildKit pull the base from its registry instead of being given the blobs on this disk.
 	Pull bool
+	// Proxy is for steps with a network. It is no part of what they are recognised by.
+	Proxy Proxy
 }
 
-// Step is a command that runs in the image, as each of its layers is made.
+// Step is a command that runs in the image, and whose changes to it become a layer.
 type Step struct {
 	Name    string   // what the progress and the image's history show
 	Args    []string // the command, with an absolute path or one that is found on Env's PATH
-	Env     []string // "KEY=value", in order
+	Env     []string // "KEY=value"; later ones win
 	Dir     string   // default "/"
 	User    string   // default "0:0"
 	Network bool     // default: only a loopback of its own
-	Files   []File   // there, read-only, while the step runs
-	Secrets []Secret // there, as files, while the step runs; no part of what a step is recognised by
+	Files   []File   // are there, read-only, while the step runs
+	Secrets []Secret // are there, as files, while the step runs; no part of what a step is recognised by
 }
 
 // File is given to a step at an absolute path. It is a mount: nothing of it stays in the image.
@@ -41,19 +47,158 @@ type File struct {
 	Mode fs.FileMode // default 0o444
 }
 
-// Secret is given to a step as a file that only its user reads; the solve carries the value.
+// Secret is given to a step as a file that only the step's user reads; the solve carries its value.
 type Secret struct {
 	ID   string
 	Path string
 }
 
+// Proxy is how steps with a network reach it, as in the environment variables of these names.
+type Proxy struct {
+	HTTP, HTTPS, FTP, No, All string
+}
+
 // Graph is what BuildKit is given.
 type Graph struct {
 	Definition *llb.Definition
-	Stores     map[string]content.Store // by the name that the definition's sources have
+	// Stores hold what the definition's sources name, and are served to BuildKit by the session.
+	Stores map[string]content.Store
 }
 
+// storeName is how the definition's sources name the store.
+const storeName = "conda2docker"
+
+// scratchDirs are the folders that steps write to and that nothing of may stay in the image.
+var scratchDirs = []string{"/root", "/tmp"}
+
 // New makes the graph of an input.
-func New(_ context.Context, _ Input) (*Graph, error) {
-	return nil, errors.New("making the build graph: not yet written")
+func New(ctx context.Context, in Input) (*Graph, error) {
+	store := &store{blobs: map[digestKey]blob{}}
+	platform := llb.Platform(in.Base.Platform)
+	inputs, err := baseState(in, store)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range in.Layers {
+		d, err := store.addLayer(l, in.Base.Platform)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, llb.OCILayout("conda2docker/layer@"+d.String(), llb.OCIStore("", storeName),
+			llb.WithCustomName("layer "+l.Name)))
+	}
+	if len(inputs) == 0 {
+		return nil, fmt.Errorf("making the build graph: base %s has no layers, and there are none to put on it", in.Base.Ref)
+	}
+	state := inputs[0]
+	if len(inputs) > 1 {
+		state = llb.Merge(inputs, llb.WithCustomName("put the layers together"))
+	}
+	for _, s := range in.Steps {
+		if state, err = s.run(state, in.Proxy); err != nil {
+			return nil, fmt.Errorf("making the build graph: step %q: %w", s.Name, err)
+		}
+	}
+	def, err := state.Marshal(ctx, platform)
+	if err != nil {
+		return nil, fmt.Errorf("making the build graph: %w", err)
+	}
+	return &Graph{Definition: def, Stores: map[string]content.Store{storeName: store}}, nil
+}
+
+// baseState is the base as a source: none for an image without layers.
+func baseState(in Input, store *store) ([]llb.State, error) {
+	if len(in.Base.Layers) == 0 {
+		return nil, nil
+	}
+	named := llb.WithCustomName("base " + in.Base.Ref)
+	if in.Pull && in.Base.Repository != "" {
+		return []llb.State{llb.Image(in.Base.Repository+"@"+in.Base.Digest.String(), named)}, nil
+	}
+	if err := store.addBase(in.Base); err != nil {
+		return nil, err
+	}
+	return []llb.State{llb.OCILayout("conda2docker/base@"+in.Base.Digest.String(), llb.OCIStore("", storeName), named)}, nil
+}
+
+// run is the state after a step.
+func (s Step) run(root llb.State, proxy Proxy) (llb.State, error) {
+	opts := []llb.RunOption{
+		llb.Args(s.Args), llb.WithCustomName(s.Name), llb.Dir(orDefault(s.Dir, "/")), llb.User(orDefault(s.User, "0:0")),
+		llb.Network(pb.NetMode_NONE),
+	}
+	if s.Network {
+		opts = append(opts, llb.Network(pb.NetMode_UNSET))
+		if proxy != (Proxy{}) {
+			opts = append(opts, llb.WithProxy(llb.ProxyEnv{
+				HTTPProxy: proxy.HTTP, HTTPSProxy: proxy.HTTPS, FTPProxy: proxy.FTP, NoProxy: proxy.No, AllProxy: proxy.All,
+			}))
+		}
+	}
+	for _, e := range s.Env {
+		key, value, ok := strings.Cut(e, "=")
+		if !ok || key == "" {
+			return root, fmt.Errorf("environment entry %q: want KEY=value", e)
+		}
+		opts = append(opts, llb.AddEnv(key, value))
+	}
+	for _, dir := range scratchDirs {
+		opts = append(opts, llb.AddMount(dir, llb.Scratch(), llb.Tmpfs()))
+	}
+	mounts, err := s.mounts()
+	if err != nil {
+		return root, err
+	}
+	return root.Run(append(opts, mounts...)...).Root(), nil
+}
+
+// mounts are a step's files and secrets.
+func (s Step) mounts() ([]llb.RunOption, error) {
+	var opts []llb.RunOption
+	for _, f := range s.Files {
+		if err := checkMount(f.Path); err != nil {
+			return nil, err
+		}
+		mode := f.Mode
+		if mode == 0 {
+			mode = 0o444
+		}
+		source := llb.Scratch().File(llb.Mkfile("/file", mode, f.Body), llb.WithCustomName("give "+f.Path+" to "+s.Name))
+		opts = append(opts, llb.AddMount(f.Path, source, llb.SourcePath("/file"), llb.Readonly))
+	}
+	uid, gid := s.ids()
+	for _, secret := range s.Secrets {
+		if err := checkMount(secret.Path); err != nil {
+			return nil, err
+		}
+		opts = append(opts, llb.AddSecret(secret.Path, llb.SecretID(secret.ID), llb.SecretFileOpt(uid, gid, 0o400)))
+	}
+	return opts, nil
+}
+
+// ids are the step's user and group where they are numbers, else root's.
+func (s Step) ids() (uid, gid int) {
+	user, group, _ := strings.Cut(s.User, ":")
+	uid, err := strconv.Atoi(user)
+	if err != nil {
+		return 0, 0
+	}
+	if gid, err = strconv.Atoi(group); err != nil {
+		return uid, 0
+	}
+	return uid, gid
+}
+
+func checkMount(p string) error {
+	if !path.IsAbs(p) || path.Clean(p) != p || p == "/" {
+		return fmt.Errorf("file %q: want an absolute, clean path", p)
+	}
+	return nil
+}
+
+func orDefault(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
 }
