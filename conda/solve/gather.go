@@ -12,8 +12,22 @@ import (
 
 // gather reads the records that the search can reach, breadth first from the specs: those that match a spec,
 // those that match a dependency of these, and so on.
-func gather(ctx context.Context, index Index, r Request) (*pool, error) {
+//
+// Where specs of the request name a package, only the records that one of them selects are candidates, as in
+// rattler: even the preference among records that depend on it does not see the others.
+func gather(ctx context.Context, index *remembering, r Request) (*pool, error) {
+	return newPool(r).gather(ctx, index)
+}
+
+// gatherAll is gather with the records that the specs themselves rule out among the candidates. It has no other
+// solutions.
+func gatherAll(ctx context.Context, index *remembering, r Request) (*pool, error) {
 	p := newPool(r)
+	p.all = true
+	return p.gather(ctx, index)
+}
+
+func (p *pool) gather(ctx context.Context, index *remembering) (*pool, error) {
 	if err := p.ask0(); err != nil {
 		return nil, err
 	}
@@ -71,7 +85,7 @@ func (p *pool) ask0() error {
 }
 
 // load gets the records of the names of these sets, where they are not known yet.
-func (p *pool) load(ctx context.Context, index Index, sets []cdcl.Set) error {
+func (p *pool) load(ctx context.Context, index *remembering, sets []cdcl.Set) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -86,10 +100,8 @@ func (p *pool) load(ctx context.Context, index Index, sets []cdcl.Set) error {
 			}
 		}
 	}
-	if f, ok := index.(Prefetcher); ok && len(wanted) > 0 {
-		if err := f.Prefetch(ctx, wanted); err != nil {
-			return fmt.Errorf("reading the records of %d packages: %w", len(wanted), err)
-		}
+	if err := index.prefetch(ctx, wanted); err != nil {
+		return err
 	}
 	for _, n := range names {
 		records, err := p.read(ctx, index, n.name)
@@ -102,7 +114,7 @@ func (p *pool) load(ctx context.Context, index Index, sets []cdcl.Set) error {
 }
 
 // read is the records of a name; those of virtual packages are given by the request alone.
-func (p *pool) read(ctx context.Context, index Index, n conda.PackageName) ([]*conda.Record, error) {
+func (p *pool) read(ctx context.Context, index *remembering, n conda.PackageName) ([]*conda.Record, error) {
 	if n.IsVirtual() {
 		for _, v := range p.request.Virtual {
 			if v.Name == n {
@@ -111,7 +123,32 @@ func (p *pool) read(ctx context.Context, index Index, n conda.PackageName) ([]*c
 		}
 		return nil, nil
 	}
-	records, err := index.Records(ctx, n)
+	return index.read(ctx, n)
+}
+
+// remembering is an index that is asked only once for each name.
+type remembering struct {
+	index   Index
+	records map[conda.PackageName][]*conda.Record
+}
+
+func (x *remembering) prefetch(ctx context.Context, names []conda.PackageName) error {
+	f, ok := x.index.(Prefetcher)
+	names = slices.DeleteFunc(names, func(n conda.PackageName) bool { _, known := x.records[n]; return known })
+	if !ok || len(names) == 0 {
+		return nil
+	}
+	if err := f.Prefetch(ctx, names); err != nil {
+		return fmt.Errorf("reading the records of %d packages: %w", len(names), err)
+	}
+	return nil
+}
+
+func (x *remembering) read(ctx context.Context, n conda.PackageName) ([]*conda.Record, error) {
+	if records, ok := x.records[n]; ok {
+		return records, nil
+	}
+	records, err := x.index.Records(ctx, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the records of %s: %w", n, err)
 	}
@@ -120,12 +157,11 @@ func (p *pool) read(ctx context.Context, index Index, n conda.PackageName) ([]*c
 			return nil, fmt.Errorf("reading the records of %s: the index answers with %s", n, r)
 		}
 	}
+	x.records[n] = records
 	return records, nil
 }
 
-// admit makes candidates of a name's records. Where specs of the request name the package, only the records
-// that one of them selects are candidates, as in rattler: even the preference among records that depend on it
-// does not see the others.
+// admit makes candidates of a name's records.
 func (p *pool) admit(n *name, records []*conda.Record) {
 	ranks := p.channelRanks(records)
 	if len(p.request.Channels) > 0 {
@@ -137,10 +173,8 @@ func (p *pool) admit(n *name, records []*conda.Record) {
 	n.first = cdcl.Solvable(len(p.packages))
 	specs := p.specsOf(n.name)
 	for _, r := range records {
-		if len(specs) == 0 || slices.ContainsFunc(specs, func(s matchspec.Spec) bool { return s.Match(r) }) {
+		if p.all || selects(specs, r) {
 			p.admitRecord(n, r, ranks)
-		} else {
-			n.withheld = append(n.withheld, r)
 		}
 	}
 	p.exclude(n, specs)
@@ -156,6 +190,11 @@ func (p *pool) admit(n *name, records []*conda.Record) {
 	}
 	p.rankVersions(n)
 	p.order(n)
+}
+
+// selects reports whether one of the specs selects the record; no specs select all.
+func selects(specs []matchspec.Spec, r *conda.Record) bool {
+	return len(specs) == 0 || slices.ContainsFunc(specs, func(s matchspec.Spec) bool { return s.Match(r) })
 }
 
 func (p *pool) specsOf(n conda.PackageName) []matchspec.Spec {
@@ -232,7 +271,7 @@ func (p *pool) exclude(n *name, specs []matchspec.Spec) {
 				continue
 			}
 		}
-		if p.request.Priority != Strict {
+		if p.request.Priority != Strict || !selects(specs, r) {
 			continue
 		}
 		if first == nil {

@@ -11,6 +11,7 @@ import (
 // pool gives numbers to everything that the search can reach.
 type pool struct {
 	request  Request
+	all      bool // even what the specs of the request rule out is a candidate
 	root     question
 	names    []*name // by cdcl.Name
 	byName   map[conda.PackageName]cdcl.Name
@@ -34,8 +35,7 @@ type name struct {
 	byOrder  []cdcl.Solvable // the best first, as far as that does not depend on what is asked for
 	excluded []exclusion
 	locked   []cdcl.Solvable
-	favored  cdcl.Solvable   // -1 where there is none
-	withheld []*conda.Record // those that no spec of the request can mean
+	favored  cdcl.Solvable // -1 where there is none
 }
 
 // exclusion is a record that may not be chosen, whatever it matches.

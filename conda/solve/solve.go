@@ -63,13 +63,14 @@ type Solution struct {
 // prevents the proof, such as an index that cannot be read, a cancelled context or a feature that is not
 // supported, is an error of another type.
 func Solve(ctx context.Context, index Index, r Request) (Solution, error) {
-	p, err := gather(ctx, index, r)
+	known := &remembering{index: index, records: map[conda.PackageName][]*conda.Record{}}
+	p, err := gather(ctx, known, r)
 	if err != nil {
 		return Solution{}, fmt.Errorf("solving: %w", err)
 	}
 	chosen, err := cdcl.Solve(ctx, p.problem())
 	if conflict := (*cdcl.Conflict)(nil); errors.As(err, &conflict) {
-		return Solution{}, p.unsatisfiable(ctx, index, conflict)
+		return Solution{}, unsatisfiable(ctx, known, r)
 	}
 	if err != nil {
 		return Solution{}, fmt.Errorf("solving: %w", err)
