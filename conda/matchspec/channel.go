@@ -1,0 +1,74 @@
+package matchspec
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/datalayer/conda2docker/conda"
+)
+
+// alias is where a channel's short name leads, unless a configuration says otherwise.
+const alias = "https://conda.anaconda.org/"
+
+// knownSubdir finds the subdir at the end of a channel; anything else is part of the channel's name.
+var knownSubdir = regexp.MustCompile(`^(.+)/(noarch|linux-(?:32|64|aarch64|armv6l|armv7l|ppc64|ppc64le|riscv32|riscv64|s390x)|` +
+	`osx-(?:64|arm64)|win-(?:32|64|arm64)|freebsd-64|zos-z|emscripten-wasm32|wasi-wasm32)$`)
+
+var (
+	isURL    = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
+	userinfo = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/]*@`)
+	token    = regexp.MustCompile(`/t/[^/]+`)
+)
+
+// splitChannel reads the text before "::". A channel below conda's own alias goes by its short name.
+func splitChannel(s string) (channel, subdir string) {
+	s = strings.TrimRight(s, "/")
+	if isURL.MatchString(s) {
+		s = withoutCredentials(s)
+	}
+	if m := knownSubdir.FindStringSubmatch(s); m != nil {
+		s, subdir = m[1], m[2]
+	}
+	return strings.TrimPrefix(s, alias), subdir
+}
+
+// withoutCredentials takes the user's name, password and token out of a URL.
+func withoutCredentials(s string) string {
+	return token.ReplaceAllString(userinfo.ReplaceAllString(s, "$1"), "")
+}
+
+// matchChannel reports whether a spec's channel is this one.
+func matchChannel(want string, c conda.Channel) bool {
+	if want == c.Name || want == c.URL || want == below(alias, c.URL) {
+		return true
+	}
+	if strings.Contains(want, "*") {
+		return matchGlob(want, c.Name)
+	}
+	switch name := below("https://repo.anaconda.com/", c.URL); name {
+	case "pkgs/main", "pkgs/r", "pkgs/msys2":
+		return want == name || want == "defaults" // which stands for these three
+	default:
+		return want == name && name == "pkgs/free"
+	}
+}
+
+// below is the rest of a URL that begins with base, or else "".
+func below(base, url string) string {
+	rest, ok := strings.CutPrefix(url, base)
+	if !ok {
+		return ""
+	}
+	return rest
+}
+
+// sameURL compares URLs that may be percent-encoded.
+func sameURL(a, b string) bool {
+	if a == b {
+		return true
+	}
+	a, errA := url.PathUnescape(a)
+	b, errB := url.PathUnescape(b)
+	return errA == nil && errB == nil && a == b
+}
