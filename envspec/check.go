@@ -157,8 +157,11 @@ func (c *checker) spec(n *yaml.Node) error {
 	if err != nil {
 		return err
 	}
-	for key, to := range map[string]*string{"title": &c.resource.title, "dockerImage": &c.resource.image, "language": &c.resource.language} {
-		if *to, err = c.text(n, entries, "spec", key, true); err != nil {
+	for _, field := range []struct {
+		key string
+		to  *string
+	}{{"title", &c.resource.title}, {"dockerImage", &c.resource.image}, {"language", &c.resource.language}} {
+		if *field.to, err = c.text(n, entries, "spec", field.key, true); err != nil {
 			return err
 		}
 	}

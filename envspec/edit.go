@@ -124,7 +124,7 @@ func render(v string, style yaml.Style) string {
 // replaceVariables writes out the variables of a scalar. They are in the text as they are in the value, in the
 // same order, whatever the scalar's style.
 func (e *editor) replaceVariables(c change) {
-	if c.node.Style&^yaml.TaggedStyle == 0 && !plainWord(c.value) {
+	if _, _, ok := e.token(c.node); ok && c.node.Style&^yaml.TaggedStyle == 0 && !plainWord(c.value) {
 		e.replace(c.node, c.value)
 		return
 	}
@@ -177,7 +177,7 @@ func (e *editor) annotate(doc *yaml.Node, annotations map[string]string, place a
 	case len(fresh) == 0:
 	case own.Kind == yaml.ScalarNode: // written as nothing
 		if own.Value != "" {
-			e.replaceText(own, "")
+			e.remove(own)
 		}
 		step := key.Column - 1
 		e.addLines(key.Line, entries{values: fresh}.block(step+max(2, step), 2))
@@ -268,6 +268,16 @@ func (e *editor) addLines(n int, lines []string) {
 	}
 	end := len(e.source.text)
 	e.add(end, end, newline+text+newline)
+}
+
+// remove takes a scalar and the blanks before it away.
+func (e *editor) remove(n *yaml.Node) {
+	start, end, ok := e.token(n)
+	if !ok {
+		e.failed = true
+		return
+	}
+	e.add(len(strings.TrimRight(e.source.text[:start], " ")), end, "")
 }
 
 // replaceText writes a text in a scalar's place.

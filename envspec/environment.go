@@ -75,7 +75,7 @@ func ParseEnvironment(files []File, opts Options) (Environment, []Warning, error
 		}
 	}
 	if !m.hasDependencies {
-		return Environment{}, nil, m.missingDependencies(files)
+		return Environment{}, nil, m.missingDependencies()
 	}
 	m.implyPip()
 	return m.env, m.warnings, nil

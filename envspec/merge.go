@@ -18,12 +18,15 @@ type merger struct {
 	env             Environment
 	warnings        []Warning
 	hasDependencies bool
+	first           *reader
 }
 
 // reader reads one file into a merger.
 type reader struct {
 	*source
 	*merger
+	doc      *yaml.Node
+	sections []pair // its keys
 	category string
 	pipAt    *yaml.Node // the file's pip section
 }
@@ -46,11 +49,14 @@ func (m *merger) add(f File) error {
 	case len(docs) > 1:
 		return r.errorf(docs[1], "a second YAML document: want one environment in a file")
 	}
-	sections, err := r.mapping(docs[0], "environment")
-	if err != nil {
+	r.doc = docs[0]
+	if r.sections, err = r.mapping(r.doc, "environment"); err != nil {
 		return err
 	}
-	dicts, err := r.sections(sections)
+	if m.first == nil {
+		m.first = &r
+	}
+	dicts, err := r.read()
 	if err != nil {
 		return err
 	}
@@ -64,16 +70,16 @@ func (r *reader) warn(n *yaml.Node, format string, args ...any) {
 	r.warnings = append(r.warnings, Warning{Position: r.at(n), Msg: redact(fmt.Sprintf(format, args...))})
 }
 
-// sections reads the top-level keys, and gives the first dictionary selector, if there is one.
-func (r *reader) sections(sections []pair) (dicts *yaml.Node, err error) {
-	for _, s := range sections { // first, because it labels the dependencies
+// read reads the top-level keys, and gives the first dictionary selector, if there is one.
+func (r *reader) read() (dicts *yaml.Node, err error) {
+	for _, s := range r.sections { // first, because it labels the dependencies
 		if s.key.Value == "category" {
 			if r.category, err = r.str(s.value, "category"); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for _, s := range sections {
+	for _, s := range r.sections {
 		switch s.key.Value {
 		case "name":
 			err = r.name(s.value)
@@ -314,18 +320,21 @@ func (r *reader) platforms(n *yaml.Node) error {
 }
 
 // missingDependencies is the error for files that ask for nothing.
-func (m *merger) missingDependencies(files []File) error {
-	if len(files) == 0 {
+func (m *merger) missingDependencies() error {
+	if m.first == nil {
 		return errors.New("no environment file is given")
 	}
-	s := newSource(files[0])
-	msg := "there is no \"dependencies\" section"
-	for _, w := range m.warnings {
-		if strings.Contains(w.Msg, `did you mean "dependencies"`) {
-			return s.errorAt(w.Position, nil, "%s: %s", msg, w.Msg)
+	keys := map[string]*yaml.Node{}
+	for _, s := range m.first.sections {
+		keys[s.key.Value] = s.key
+		if near := nearest(s.key.Value, []string{"dependencies"}); near != "" {
+			return m.first.errorf(s.key, "there is no \"dependencies\" section%s", near)
 		}
 	}
-	return s.errorAt(Position{File: s.path, Line: 1, Column: 1}, nil, "%s", msg)
+	if keys["version"] != nil && keys["package"] != nil || keys["packages"] != nil && keys["environments"] != nil {
+		return m.first.errorf(m.first.doc, "this is a lock file, not an environment: give it to --lock")
+	}
+	return m.first.errorf(m.first.doc, "there is no \"dependencies\" section: want at least it and a list")
 }
 
 // implyPip adds pip where the pip section needs it, as conda does.

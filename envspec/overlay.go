@@ -1,6 +1,7 @@
 package envspec
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -78,6 +79,9 @@ func ParseOverlay(file File, getenv func(name string) string) (*Overlay, error) 
 		}
 	}
 	o.resource, o.warnings = check.resource, check.warnings
+	slices.SortStableFunc(o.warnings, func(a, b Warning) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return o, nil
 }
 

@@ -35,7 +35,7 @@ func (s *source) selectLines(subdir conda.Subdir) (text string, used bool, err e
 		keep, err := evalSelector(line[i+m[2]:i+m[3]], func(name string) (bool, bool) { return selectorValue(name, subdir) })
 		if err != nil {
 			at := s.position(start + i + m[2])
-			return "", false, s.errorAt(at, err, "selector [%s]", line[i+m[2]:i+m[3]])
+			return "", false, s.errorAt(at, err, "selector [%s] (a comment that is none must not begin with a bracket)", line[i+m[2]:i+m[3]])
 		}
 		if !keep {
 			b.WriteString(s.text[last:start] + strings.Repeat(" ", end-start))
@@ -52,7 +52,7 @@ func commentStart(line string) int {
 	for i := 0; i < len(line); i++ {
 		c := line[i]
 		switch {
-		case quote == '"' && c == '\\':
+		case quote == '"' && c == '\\', quote == '\'' && strings.HasPrefix(line[i:], "''"):
 			i++
 		case quote != 0:
 			if c == quote {
@@ -119,8 +119,7 @@ type selectorExpr struct {
 
 func (e *selectorExpr) fail(format string, args ...any) {
 	if e.err == nil {
-		e.err = fmt.Errorf(format+" (want variables such as linux, osx, win, unix, x86_64 or aarch64, joined by and, or, not; "+
-			"a comment that is no selector must not begin with a bracket)", args...)
+		e.err = fmt.Errorf(format+" (want variables such as linux, osx, win and unix, joined by and, or, not)", args...)
 	}
 }
 

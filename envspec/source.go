@@ -179,26 +179,60 @@ func (s *source) syntaxError(text string, err error) *Error {
 		msg = msg[len(m[0]):]
 		reported, _ = strconv.Atoi(m[1])
 	}
-	parses := func(end int) bool { _, err := parseYAML(text[:end]); return err == nil }
+	if at, ok := badCharacter(text); ok && strings.Contains(msg, "cannot start any token") {
+		return s.badYAML(s.position(at), msg)
+	}
 	if len(s.starts) > maxProbes {
 		return s.badYAML(s.position(s.firstWord(max(1, reported))), msg)
 	}
+	return s.badYAML(s.position(s.unparsed(text)), msg)
+}
+
+// unparsed is where what cannot be parsed of a text begins.
+func (s *source) unparsed(text string) int {
+	parses := func(end int) bool { _, err := parseYAML(text[:end]); return err == nil }
 	n := len(s.starts)
 	for n > 1 && !parses(s.starts[n-1]) {
 		n--
 	}
-	at := s.firstWord(n)
-	if start, end := s.bounds(n); end-start <= maxProbes {
-		for end > start && !parses(end) {
-			_, size := utf8.DecodeLastRuneInString(text[start:end])
-			end -= size
-		}
-		at = max(at, end)
-		if strings.Contains(s.text[start:at], "\t") && strings.TrimSpace(s.text[start:at]) == "" {
-			at = start + strings.IndexByte(s.text[start:at], '\t')
-		}
+	start, end := s.bounds(n)
+	if tab := strings.IndexByte(text[start:end], '\t'); tab >= 0 && strings.TrimSpace(text[start:start+tab]) == "" {
+		return start + tab
 	}
-	return s.badYAML(s.position(at), msg)
+	if end-start > maxProbes {
+		return s.firstWord(n)
+	}
+	for end > start && !parses(end) {
+		_, size := utf8.DecodeLastRuneInString(text[start:end])
+		end -= size
+	}
+	return max(s.firstWord(n), end)
+}
+
+// badCharacter is the offset of the character that no YAML token begins with: the parser has then read four
+// characters from it on, and no more.
+func badCharacter(text string) (int, bool) {
+	r := &oneByteReader{text: text}
+	if err := yaml.NewDecoder(r).Decode(&yaml.Node{}); err == nil {
+		return 0, false
+	}
+	last := max(0, r.read-4)
+	i := strings.IndexAny(text[last:r.read], "@`%")
+	return last + i, i >= 0
+}
+
+// oneByteReader is read byte by byte, so that what was read tells how far its reader has come.
+type oneByteReader struct {
+	text string
+	read int
+}
+
+func (r *oneByteReader) Read(p []byte) (int, error) {
+	if len(p) == 0 || r.read == len(r.text) {
+		return 0, io.EOF
+	}
+	r.read++
+	return copy(p, r.text[r.read-1:r.read]), nil
 }
 
 func (s *source) badYAML(p Position, msg string) *Error {
