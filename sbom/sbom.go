@@ -3,12 +3,13 @@ package sbom
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"os"
+	"path"
 	"time"
 
-	syft "github.com/anchore/syft/syft/sbom"
+	"github.com/anchore/syft/syft/pkg"
+	syftsbom "github.com/anchore/syft/syft/sbom"
 
 	"github.com/datalayer/conda2docker/conda"
 )
@@ -27,34 +28,18 @@ type Request struct {
 	CacheDir string // where scans are kept by the image's digest; nothing is kept when empty
 }
 
-// Format is a kind of SBOM document.
-type Format string
-
-// The formats that a Document can be written in.
-const (
-	SPDX      Format = "spdx"      // SPDX 2.3 JSON
-	CycloneDX Format = "cyclonedx" // CycloneDX 1.6 JSON
-	Syft      Format = "syft"      // Syft's own JSON, which loses nothing
-)
-
-// Formats are all formats, in the order in which they are written.
-func Formats() []Format { return []Format{SPDX, CycloneDX, Syft} }
-
-// FileName is what a document in this format is called among the evidence, e.g. "sbom.spdx.json".
-func (f Format) FileName() string { return "sbom." + string(f) + ".json" }
-
-// MediaType is the type under which a document in this format is attached to an image.
-func (f Format) MediaType() string {
-	switch f {
-	case SPDX:
-		return "application/spdx+json"
-	case CycloneDX:
-		return "application/vnd.cyclonedx+json"
-	case Syft:
-		return "application/vnd.syft+json"
-	}
-	return "application/json"
+// Document is the SBOM of one image. It does not change.
+type Document struct {
+	digest string
+	epoch  time.Time
+	sbom   *syftsbom.SBOM
 }
+
+// Digest is the digest of the image's manifest.
+func (d *Document) Digest() string { return d.digest }
+
+// SBOM is the document as Syft has it, for readers only.
+func (d *Document) SBOM() *syftsbom.SBOM { return d.sbom }
 
 // Counts is how many packages of each kind a document lists.
 type Counts struct {
@@ -64,40 +49,70 @@ type Counts struct {
 // Total is the number of all packages.
 func (c Counts) Total() int { return c.Conda + c.Python + c.Deb + c.Other }
 
-// Document is the SBOM of one image. It does not change.
-type Document struct {
-	digest string
-	sbom   *syft.SBOM
-}
-
-// Digest is the digest of the image's manifest.
-func (d *Document) Digest() string { return d.digest }
-
-// SBOM is the document as Syft has it, for readers only.
-func (d *Document) SBOM() *syft.SBOM { return d.sbom }
-
 // Counts says how many packages of each kind there are.
-func (d *Document) Counts() Counts { return Counts{} }
-
-// Write writes the document; the same image gives the same bytes.
-func (d *Document) Write(_ io.Writer, f Format) error {
-	return fmt.Errorf("writing an SBOM as %q: %w", f, errors.ErrUnsupported)
+func (d *Document) Counts() Counts {
+	var c Counts
+	for p := range d.sbom.Artifacts.Packages.Enumerate() {
+		switch p.Type {
+		case pkg.CondaPkg:
+			c.Conda++
+		case pkg.PythonPkg:
+			c.Python++
+		case pkg.DebPkg:
+			c.Deb++
+		default:
+			c.Other++
+		}
+	}
+	return c
 }
 
-// Generate reads the image's bytes, lists the packages in it, and compares those of the prefix with the solved
-// set: a *MismatchError when they differ.
-func Generate(_ context.Context, req Request) (*Document, error) {
-	return nil, fmt.Errorf("scanning %s: %w", req.Layout, errors.ErrUnsupported)
+// Generate reads the image's bytes, lists the packages in it, and holds those of the prefix against the solved
+// set: the error is a *MismatchError when they differ. An image that was scanned before is not scanned again,
+// as its digest says that it is the same; the comparison is made every time.
+func Generate(ctx context.Context, req Request) (*Document, error) {
+	if req.Prefix == "" {
+		req.Prefix = "/opt/conda"
+	}
+	req.Prefix = path.Clean(req.Prefix)
+	img, err := openImage(req.Layout, req.Digest)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := imageDigest(img)
+	if err != nil {
+		return nil, err
+	}
+	if req.CacheDir != "" {
+		if err := os.MkdirAll(req.CacheDir, 0o755); err != nil {
+			return nil, fmt.Errorf("keeping scans: %w", err)
+		}
+	}
+	kept := cache{dir: req.CacheDir}
+	s := kept.load(digest, req.Prefix)
+	if s == nil {
+		data, err := scan(ctx, img, digest, req.Prefix, req.CacheDir)
+		if err != nil {
+			return nil, err
+		}
+		if err := kept.store(digest, req.Prefix, data); err != nil {
+			return nil, err
+		}
+		// The first document of an image is made of the same bytes as all later ones.
+		if s, err = decode(data); err != nil {
+			return nil, fmt.Errorf("reading the packages of %s: %w", digest, err)
+		}
+	}
+	if err := compare(s, req.Records, digest, req.Prefix); err != nil {
+		return nil, err
+	}
+	s.Descriptor = syftsbom.Descriptor{Name: toolName, Version: req.Version}
+	if req.Name != "" {
+		s.Source.Name = req.Name
+	}
+	epoch := req.Epoch
+	if epoch.IsZero() {
+		epoch = time.Unix(0, 0)
+	}
+	return &Document{digest: digest, epoch: epoch.UTC(), sbom: s}, nil
 }
-
-// MismatchError says how the Conda packages found in an image differ from those that were solved.
-type MismatchError struct {
-	Digest    string
-	Prefix    string
-	Missing   []string // solved, but no record of it in the image
-	Extra     []string // a record in the image, but not solved
-	Differing []string // both, but not the same package
-	Duplicate []string // more than one record for a name
-}
-
-func (e *MismatchError) Error() string { return "the image does not hold what was solved" }
