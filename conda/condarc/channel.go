@@ -1,0 +1,219 @@
+package condarc
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/fetch"
+)
+
+// DefaultChannel is where packages come from when nothing else is said.
+const DefaultChannel = "conda-forge"
+
+// NoDefaults says, in a list of channels, that no default channel is to be added to it.
+const NoDefaults = "nodefaults"
+
+const (
+	defaultAlias  = "https://conda.anaconda.org"
+	anacondaRepo  = "https://repo.anaconda.com"
+	multiDefaults = "defaults"
+)
+
+var defaultChannels = []string{anacondaRepo + "/pkgs/main", anacondaRepo + "/pkgs/r"}
+
+// resolver turns names into channels.
+type resolver struct {
+	alias  string
+	custom map[string]string   // where a channel is, by name, without its name
+	multi  map[string][]string // what a name stands for
+	home   func(string) string
+	keys   *fetch.Keyring
+}
+
+func newResolver(s *sources, keys *fetch.Keyring) (resolver, error) {
+	r := resolver{custom: map[string]string{}, multi: map[string][]string{}, home: s.home, keys: keys}
+	alias, err := s.scalar("channel_alias")
+	if err != nil {
+		return resolver{}, err
+	}
+	if alias.text == "" {
+		alias.text = defaultAlias
+	}
+	if r.alias, err = r.location(alias.text); err != nil {
+		return resolver{}, alias.errorf("%w", err)
+	}
+	for _, name := range []string{"pkgs/main", "pkgs/r", "pkgs/msys2", "pkgs/free", "pkgs/pro", "pkgs/archive"} {
+		r.custom[name] = anacondaRepo
+	}
+	custom, err := s.strings("custom_channels")
+	if err != nil {
+		return resolver{}, err
+	}
+	for name, at := range custom {
+		if r.custom[name], err = r.location(at); err != nil {
+			return resolver{}, fmt.Errorf("custom_channels: %s: %w", name, err)
+		}
+	}
+	r.multi[multiDefaults] = defaultChannels
+	if of, err := s.list("default_channels"); err != nil {
+		return resolver{}, err
+	} else if len(of) > 0 {
+		r.multi[multiDefaults] = texts(of)
+	}
+	multi, err := s.lists("custom_multichannels")
+	if err != nil {
+		return resolver{}, err
+	}
+	for name, of := range multi {
+		r.multi[name] = texts(of)
+	}
+	return r, nil
+}
+
+func texts(values []value) []string {
+	all := make([]string, 0, len(values))
+	for _, v := range values {
+		all = append(all, v.text)
+	}
+	return all
+}
+
+// Channels is the list of channels where an environment names none.
+func (c Config) Channels() []conda.Channel { return slices.Clone(c.channels) }
+
+// Resolve turns a channel's name, path or URL into channels: more than one for a multichannel such as defaults, none
+// for nodefaults. Credentials in a URL are taken off it and added to c.Credentials; so is a subdir at its end.
+func (c Config) Resolve(nameOrURL string) ([]conda.Channel, error) {
+	return c.resolver.resolve(strings.TrimSpace(nameOrURL))
+}
+
+func (r resolver) resolve(name string) ([]conda.Channel, error) {
+	if name == NoDefaults {
+		return nil, nil
+	}
+	members, ok := r.multi[name]
+	if !ok {
+		one, err := r.one(name)
+		if err != nil {
+			return nil, err
+		}
+		return []conda.Channel{one}, nil
+	}
+	var all []conda.Channel
+	for _, m := range members {
+		one, err := r.one(m)
+		if err != nil {
+			return nil, fmt.Errorf("channel %s: %w", name, err)
+		}
+		all = appendNew(all, []conda.Channel{one})
+	}
+	return all, nil
+}
+
+func appendNew(to, channels []conda.Channel) []conda.Channel {
+	for _, c := range channels {
+		if !slices.Contains(to, c) {
+			to = append(to, c)
+		}
+	}
+	return to
+}
+
+var channelName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
+
+// one is a channel that is not a multichannel.
+func (r resolver) one(name string) (conda.Channel, error) {
+	switch {
+	case strings.Contains(name, "://"):
+		at, err := r.location(withoutSubdir(strings.TrimRight(name, "/")))
+		if err != nil {
+			return conda.Channel{}, fmt.Errorf("channel %s: %w", fetch.Redact(name), err)
+		}
+		return conda.Channel{Name: r.name(at), URL: at}, nil
+	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "."), strings.HasPrefix(name, "~"):
+		path, err := filepath.Abs(r.home(name))
+		if err != nil {
+			return conda.Channel{}, fmt.Errorf("channel %s: %w", name, err)
+		}
+		at := (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
+		return conda.Channel{Name: at, URL: at}, nil
+	case name == "local":
+		return conda.Channel{}, errors.New("channel local: where conda-build leaves packages is not known here: name the folder")
+	}
+	name = strings.TrimSuffix(name, "/")
+	if !channelName.MatchString(name) {
+		return conda.Channel{}, fmt.Errorf("channel %q: want a name such as conda-forge, a URL, or a path such as ./channel", name)
+	}
+	name = withoutSubdir(name)
+	at := r.alias
+	for prefix := name; ; prefix = prefix[:strings.LastIndex(prefix, "/")] {
+		if custom, ok := r.custom[prefix]; ok {
+			at = custom
+			break
+		}
+		if !strings.Contains(prefix, "/") {
+			break
+		}
+	}
+	return conda.Channel{Name: name, URL: at + "/" + name}, nil
+}
+
+// location checks a URL, and takes the credentials off it.
+func (r resolver) location(raw string) (string, error) {
+	clean, key, ok := fetch.SplitURL(raw)
+	u, err := url.Parse(clean)
+	switch {
+	case err != nil:
+		return "", errors.New("the URL does not parse")
+	case u.Scheme == "file" && u.Path != "":
+	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
+	default:
+		return "", errors.New("want an http://, https:// or file:// URL")
+	}
+	u.RawQuery, u.Fragment = "", ""
+	u.Host = strings.ToLower(u.Host)
+	clean = strings.TrimRight(u.String(), "/")
+	if ok {
+		r.keys.Add(clean, key)
+	}
+	return clean, nil
+}
+
+// name is how people call the channel at a URL: the shortest name that leads there, else the URL.
+func (r resolver) name(at string) string {
+	best := at
+	for _, name := range slices.Sorted(maps.Keys(r.custom)) {
+		location := r.custom[name]
+		full := location + "/" + name
+		if at == full || strings.HasPrefix(at, full+"/") {
+			if short := strings.TrimPrefix(at, location+"/"); len(short) < len(best) {
+				best = short
+			}
+		}
+	}
+	if short, ok := strings.CutPrefix(at, r.alias+"/"); ok && best == at && short != "" {
+		best = short
+	}
+	return best
+}
+
+// withoutSubdir takes a subdir off a channel's end: which subdirs are looked at is said elsewhere.
+func withoutSubdir(s string) string {
+	i := strings.LastIndex(s, "/")
+	if i < 0 {
+		return s
+	}
+	switch last := s[i+1:]; last {
+	case "noarch", "linux-32", "linux-64", "linux-aarch64", "linux-armv6l", "linux-armv7l", "linux-ppc64le",
+		"linux-riscv64", "linux-s390x", "osx-64", "osx-arm64", "win-32", "win-64", "win-arm64":
+		return s[:i]
+	}
+	return s
+}
