@@ -41,7 +41,7 @@ func TestCorpusEnvironments(t *testing.T) {
 		f.Path, err = filepath.Rel(root, path)
 		require.NoError(t, err)
 		env, _, err := ParseEnvironment([]File{f}, Options{
-			Getenv:   func(string) string { return "value" },
+			Getenv:   func(name string) string { return name },
 			ReadFile: func(p string) ([]byte, error) { return readBelow(root, p) },
 		})
 		if err != nil {
@@ -125,9 +125,9 @@ func TestCorpusRuntimeEnvironments(t *testing.T) {
 	ref, err := name.NewDigest("registry.example.org/datalayer/env@" + testDigest)
 	require.NoError(t, err)
 	refused := map[string]string{
-		"contents-by-uid.fragment.yaml":                        ":2:1: metadata is missing",
-		"git.with-uid.yaml":                                    ":3:7: this is a RuntimeContent, want a RuntimeEnvironment",
-		"python-cpu-env.cpu.DERIVED-from-api-2025-07.yaml":     ":4:7: kind JupyterEnvironment is the older name of RuntimeEnvironment",
+		"contents-by-uid.fragment.yaml":                    ":2:1: metadata is missing",
+		"git.with-uid.yaml":                                ":3:7: this is a RuntimeContent, want a RuntimeEnvironment",
+		"python-cpu-env.cpu.DERIVED-from-api-2025-07.yaml": ":4:7: kind JupyterEnvironment is the older name of RuntimeEnvironment",
 	}
 	image := map[string]int{"python-simple-env.v-seed.yaml": 16, "xarray-env.v-seed.yaml": 33}
 	for _, path := range yamlFiles(t, dir) {

@@ -36,11 +36,11 @@ func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Lin
 // Error is a fault of an input file, at its place. It never shows credentials.
 type Error struct {
 	Position
-	Line string // the source line, credentials masked
-	Msg  string // what is wrong and what to do, credentials masked
-	Err  error  // the cause, where there is one
+	Source string // the line that it is on, credentials masked
+	Msg    string // what is wrong and what to do, credentials masked
+	Err    error  // the cause, where there is one
 
-	caret int // where the caret goes below Line, in characters from 0
+	caret int // where the caret goes below Source, in characters from 0
 }
 
 // Error is the place and the message on the first line, then the source line with a caret below the place.
@@ -49,9 +49,9 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		msg += ": " + e.Err.Error()
 	}
-	gutter := fmt.Sprintf("%5d | ", e.Position.Line)
-	return fmt.Sprintf("%s: %s\n%s%s\n%s| %s^", e.Position, redact(msg), gutter, e.Line,
-		strings.Repeat(" ", len(gutter)-2), caretPad(e.Line, e.caret))
+	gutter := fmt.Sprintf("%5d | ", e.Line)
+	return fmt.Sprintf("%s: %s\n%s%s\n%s| %s^", e.Position, redact(msg), gutter, e.Source,
+		strings.Repeat(" ", len(gutter)-2), caretPad(e.Source, e.caret))
 }
 
 // Unwrap is the cause.

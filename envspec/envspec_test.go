@@ -156,8 +156,8 @@ func TestCaret(t *testing.T) {
 func TestCharactersThatAreNotYAML(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"name: caf\xe9\n":                 "e.yml:1:10: this byte (0xe9) is not UTF-8: save the file as UTF-8",
-		"a: b\nname: \x1b[0m\n":           "e.yml:2:7: the control character U+001B is not allowed in YAML",
+		"name: caf\xe9\n":                   "e.yml:1:10: this byte (0xe9) is not UTF-8: save the file as UTF-8",
+		"a: b\nname: \x1b[0m\n":             "e.yml:2:7: the control character U+001B is not allowed in YAML",
 		"\xff\xfen\x00a\x00m\x00e\x00:\x00": "e.yml:1:1: this byte (0xff) is not UTF-8: save the file as UTF-8",
 	} {
 		_, _, err := ParseEnvironment([]File{{Path: "e.yml", Data: []byte(text)}}, Options{})
@@ -169,14 +169,14 @@ func TestCharactersThatAreNotYAML(t *testing.T) {
 func TestRequirements(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"requests":                               "requests",
-		"Ruamel.YAML_x":                          "ruamel-yaml-x",
-		"a[b,c-d]>=1,<2":                         "a",
-		"a (>=1)":                                "a",
-		"a ~= 1.4.2 ; python_version < '3.9'":    "a",
-		"a ; sys_platform == 'win32'":            "a",
+		"requests":                                "requests",
+		"Ruamel.YAML_x":                           "ruamel-yaml-x",
+		"a[b,c-d]>=1,<2":                          "a",
+		"a (>=1)":                                 "a",
+		"a ~= 1.4.2 ; python_version < '3.9'":     "a",
+		"a ; sys_platform == 'win32'":             "a",
 		"a @ https://host/a-1.0-py3-none-any.whl": "a",
-		"a==1.0.*,!=1.0.3+local":                 "a",
+		"a==1.0.*,!=1.0.3+local":                  "a",
 	} {
 		name, _, err := parseRequirement(text)
 		require.NoError(t, err, text)
@@ -217,8 +217,10 @@ func TestWantsCUDA(t *testing.T) {
 		{"dependencies: [pip, {pip: ['jax[cuda12]']}]", "jax[cuda12]"},
 		{"dependencies: [pip, {pip: ['torch==2.1+cu118']}]", "torch==2.1+cu118"},
 		{"dependencies: [pip, {pip: [onnxruntime-gpu]}]", "onnxruntime-gpu"},
-		{"dependencies: [pip, {pip: [torch, --extra-index-url https://download.pytorch.org/whl/cu121]}]",
-			"--extra-index-url https://download.pytorch.org/whl/cu121"},
+		{
+			"dependencies: [pip, {pip: [torch, --extra-index-url https://download.pytorch.org/whl/cu121]}]",
+			"--extra-index-url https://download.pytorch.org/whl/cu121",
+		},
 		{"dependencies: [pip, {pip: [torch, --extra-index-url https://download.pytorch.org/whl/cpu]}]", ""},
 	}
 	for _, tt := range tests {

@@ -19,7 +19,7 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 )
 
-var update = flag.Bool("update", false, "write what the goldens should be")
+var update = flag.Bool("update", false, "write what the goldens should be") //nolint:gochecknoglobals // the flag package has it so
 
 // eachArchive runs a test for every txtar file of a folder. The test is given the archive's files, and the
 // settings "KEY VALUE" of its comment; it returns the files that follow from them, which the archive must have.
@@ -49,7 +49,7 @@ func eachArchive(t *testing.T, dir string, run func(t *testing.T, files []txtar.
 			}
 			got := run(t, inputs, set)
 			if *update {
-				archive.Files = append(inputs, got...)
+				archive.Files = slices.Concat(inputs, got)
 				require.NoError(t, os.WriteFile(p, txtar.Format(archive), 0o644))
 				return
 			}

@@ -107,7 +107,7 @@ func (s *source) wrap(n *yaml.Node, err error, format string, args ...any) *Erro
 
 func (s *source) errorAt(p Position, err error, format string, args ...any) *Error {
 	line, caret := redactAt(s.line(p.Line), p.Column-1)
-	return &Error{Position: p, Line: line, Msg: redact(fmt.Sprintf(format, args...)), Err: err, caret: caret}
+	return &Error{Position: p, Source: line, Msg: redact(fmt.Sprintf(format, args...)), Err: err, caret: caret}
 }
 
 // documents parses a text of the source's own lines (the text itself, or the text with lines blanked) into its
