@@ -4,10 +4,13 @@ package builder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/datalayer/conda2docker/builder/engine"
 	"github.com/datalayer/conda2docker/builder/graph"
 	"github.com/datalayer/conda2docker/builder/layer"
+	"github.com/datalayer/conda2docker/builder/registry"
 )
 
 // Request is one image to build.
@@ -25,9 +29,12 @@ type Request struct {
 	Config Config
 	// Secrets are the values of the steps' secrets, by ID. They reach the steps and nothing else.
 	Secrets map[string][]byte
+	// Proxy is for steps with a network.
+	Proxy graph.Proxy
 	// Push sends the image to a registry, by digest; nil builds only the layout.
 	Push *Push
-	// Epoch is the time that everything in the image which has no time of its own is given.
+	// Epoch is the time of everything in the image that has none of its own, and the latest that a file of a step
+	// may have; default the beginning of 1970.
 	Epoch time.Time
 	// Dir is the program's cache; the image's layout is kept in its folder "images".
 	Dir      string
@@ -50,6 +57,7 @@ type Variable struct{ Name, Value string }
 // Push says where an image goes.
 type Push struct {
 	Repository name.Repository
+	Registries registry.Registries // to see that it arrived
 }
 
 // Progress says how a build is shown.
@@ -60,29 +68,114 @@ type Progress struct {
 
 // Image is an image that was built. It has no name yet.
 type Image struct {
-	Digest   digest.Digest
-	Layout   string // folder of an OCI layout that holds this one image
-	Manifest ocispecs.Manifest
-	Config   ocispecs.Image
-	Size     int64 // of all compressed layers, with manifest and configuration
-	// Pushed names the image in the registry, where it was pushed.
+	Digest     digest.Digest
+	Layout     string // folder of an OCI layout that holds this one image
+	Descriptor ocispecs.Descriptor
+	Manifest   ocispecs.Manifest
+	Config     ocispecs.Image
+	Size       int64 // of all compressed layers, with manifest and configuration
+	// Pushed names the image in the registry; nil where it was not pushed.
 	Pushed *name.Digest
 }
 
-// Build has the engine assemble an image. The result is always a layout in the cache, and, with Push, the same
-// digest in a registry's repository; tags and final file names are the caller's, when it is content with the image.
-func Build(_ context.Context, _ *engine.Engine, _ Request) (Image, error) {
-	return Image{}, errors.New("building the image: not yet written")
+// imagesDir is the cache's folder of built images: a layout for each, named by digest.
+const imagesDir = "images"
+
+// Build has the engine assemble an image. The result is always a layout in the cache and, with Push, the same
+// digest in a registry's repository. Tags and final file names are the caller's to give, when he is content with
+// the image.
+func Build(ctx context.Context, eng *engine.Engine, req Request) (Image, error) {
+	img, err := build(ctx, eng, req)
+	if err != nil {
+		return Image{}, fmt.Errorf("building the image: %w", err)
+	}
+	return img, nil
 }
 
-// Output is a place that an image is exported to.
-type Output struct {
-	Type string // "oci-dir" (a folder) or "oci" (a tar file)
-	Path string
-	Name string // the reference that the layout's index names the image by; may be empty
+func build(ctx context.Context, eng *engine.Engine, req Request) (Image, error) {
+	if req.Dir == "" {
+		return Image{}, errors.New("no cache folder given")
+	}
+	if req.Epoch.IsZero() {
+		req.Epoch = time.Unix(0, 0)
+	}
+	req.Epoch = req.Epoch.UTC().Truncate(time.Second)
+	if len(req.Steps) > 0 {
+		if err := eng.CanExec(); err != nil {
+			return Image{}, fmt.Errorf("the engine cannot run step %q: %w", req.Steps[0].Name, err)
+		}
+	}
+	work, err := newLayout(filepath.Join(req.Dir, imagesDir), req.blobs())
+	if err != nil {
+		return Image{}, err
+	}
+	defer work.discard()
+	d, err := solve(ctx, eng, req, work)
+	if err != nil {
+		return Image{}, eng.Explain(err)
+	}
+	img, err := work.image(d)
+	if err != nil {
+		return Image{}, err
+	}
+	if err := req.check(img); err != nil {
+		return Image{}, err
+	}
+	if img.Layout, err = work.keep(img); err != nil {
+		return Image{}, err
+	}
+	if req.Push != nil {
+		pushed := req.Push.Repository.Digest(d.String())
+		if err := req.Push.arrived(ctx, pushed); err != nil {
+			return Image{}, err
+		}
+		img.Pushed = &pushed
+	}
+	return img, nil
 }
 
-// ExportTo writes the image to its final place, which appears at once and whole.
-func (i Image) ExportTo(_ context.Context, _ Output) error {
-	return errors.New("exporting the image: not yet written")
+// blobs are the layers that are on this disk and need no copying.
+func (r Request) blobs() map[digest.Digest]string {
+	m := make(map[digest.Digest]string, len(r.Base.Layers)+len(r.Layers))
+	for _, l := range r.Base.Layers {
+		m[l.Digest] = r.Base.Blob(l.Digest)
+	}
+	for _, l := range r.Layers {
+		m[l.Digest] = l.Path
+	}
+	return m
+}
+
+// check makes sure that the image is what was asked for: the base's layers and the given ones, untouched and in
+// order, and one layer for each step.
+func (r Request) check(img Image) error {
+	var want []digest.Digest
+	for _, l := range r.Base.Layers {
+		want = append(want, l.Digest)
+	}
+	for _, l := range r.Layers {
+		want = append(want, l.Digest)
+	}
+	got := img.Manifest.Layers
+	if len(got) != len(want)+len(r.Steps) || len(img.Config.RootFS.DiffIDs) != len(got) {
+		return fmt.Errorf("the engine made an image of %d layers, want %d", len(got), len(want)+len(r.Steps))
+	}
+	for i, d := range want {
+		if got[i].Digest != d {
+			return fmt.Errorf("the engine changed layer %d from %s to %s", i+1, d, got[i].Digest)
+		}
+	}
+	return nil
+}
+
+// arrived asks the registry for the digest.
+func (p Push) arrived(ctx context.Context, image name.Digest) error {
+	opts, err := p.Registries.Options(ctx, image.Context().RegistryStr())
+	if err != nil {
+		return err
+	}
+	if _, err := remote.Head(image, opts...); err != nil {
+		return fmt.Errorf("looking for what was pushed, %s: %w", image, err)
+	}
+	return nil
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
@@ -44,7 +43,7 @@ func openRegistry(ctx context.Context, ref string, o Options) (Image, error) {
 			return Image{}, errors.New("it is not in the cache, and the build is offline: run once without --offline")
 		}
 	}
-	remoteImage, opts, err := o.resolve(ctx, parsed)
+	remoteImage, err := o.resolve(ctx, parsed)
 	if err != nil {
 		return Image{}, err
 	}
@@ -55,7 +54,7 @@ func openRegistry(ctx context.Context, ref string, o Options) (Image, error) {
 	img.Digest = digest.Digest(d.String())
 	img.Layout = o.entry(img.Digest)
 	if !complete(img) {
-		if err := o.fetch(ctx, remoteImage, img, opts); err != nil {
+		if err := o.fetch(ctx, remoteImage, img); err != nil {
 			return Image{}, err
 		}
 	}
@@ -69,40 +68,38 @@ func isDigest(ref name.Reference) bool {
 }
 
 // resolve asks the registry for the image of the platform.
-func (o Options) resolve(ctx context.Context, ref name.Reference) (v1.Image, []remote.Option, error) {
-	desc, opts, err := o.Registries.Get(ctx, ref)
+func (o Options) resolve(ctx context.Context, ref name.Reference) (v1.Image, error) {
+	desc, err := o.Registries.Get(ctx, ref)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !desc.MediaType.IsIndex() {
 		if !desc.MediaType.IsImage() || desc.MediaType == types.DockerManifestSchema1Signed {
-			return nil, nil, fmt.Errorf("the registry answers with %s, which is no image", desc.MediaType)
+			return nil, fmt.Errorf("the registry answers with %s, which is no image", desc.MediaType)
 		}
-		img, err := desc.Image()
-		return img, opts, err
+		return desc.Image()
 	}
 	index, err := desc.ImageIndex()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	raw, err := index.RawManifest()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var parsed ocispecs.Index
 	if err := json.Unmarshal(raw, &parsed); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	chosen, err := choose(parsed.Manifests, o.Platform)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	h, err := v1.NewHash(chosen.Digest.String())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	img, err := index.Image(h)
-	return img, opts, err
+	return index.Image(h)
 }
 
 // complete reports whether all blobs of an image are kept.
@@ -121,7 +118,7 @@ func complete(img Image) bool {
 
 // fetch makes the image's folder a layout. Each blob appears whole, so that an interrupted fetch is taken up where
 // it was left, and several may be under way.
-func (o Options) fetch(ctx context.Context, from v1.Image, img Image, _ []remote.Option) error {
+func (o Options) fetch(ctx context.Context, from v1.Image, img Image) error {
 	raw, err := from.RawManifest()
 	if err != nil {
 		return err

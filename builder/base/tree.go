@@ -101,7 +101,7 @@ func (t tree) applyTar(r *tar.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
-		if !n.dir {
+		if t[p].dir && !n.dir {
 			t.removeBelow(p, made)
 		}
 		t[p], made[p] = n, true
@@ -145,9 +145,6 @@ func (t tree) remove(p string, made map[string]bool) {
 }
 
 func (t tree) removeBelow(dir string, made map[string]bool) {
-	if n, ok := t[dir]; ok && !n.dir {
-		return
-	}
 	for p := range t {
 		if !made[p] && (dir == "" || strings.HasPrefix(p, dir+"/")) {
 			delete(t, p)
@@ -172,7 +169,7 @@ func (t tree) resolve(p string) (string, bool) {
 		}
 		done, parts = "", append(strings.Split(link, "/"), parts...)
 	}
-	if _, ok := t[done]; ok || done == "" {
+	if _, ok := t[done]; ok || done == "." {
 		return done, true
 	}
 	for p := range t {

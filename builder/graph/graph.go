@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/datalayer/conda2docker/builder/base"
 	"github.com/datalayer/conda2docker/builder/layer"
@@ -73,7 +74,7 @@ var scratchDirs = []string{"/root", "/tmp"}
 
 // New makes the graph of an input.
 func New(ctx context.Context, in Input) (*Graph, error) {
-	store := &store{blobs: map[digestKey]blob{}}
+	store := &store{blobs: map[digest.Digest]blob{}}
 	platform := llb.Platform(in.Base.Platform)
 	inputs, err := baseState(in, store)
 	if err != nil {

@@ -19,8 +19,6 @@ import (
 	"github.com/datalayer/conda2docker/builder/layer"
 )
 
-type digestKey = digest.Digest
-
 // blob is bytes in memory, or a file.
 type blob struct {
 	bytes []byte
@@ -31,7 +29,7 @@ type blob struct {
 // store is a content store that serves files as they are on disk, and what is made here, for reading only. It is
 // filled before it is served.
 type store struct {
-	blobs map[digestKey]blob
+	blobs map[digest.Digest]blob
 }
 
 var _ content.Store = (*store)(nil)

@@ -3,9 +3,12 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -66,26 +69,26 @@ func (r Registries) Options(ctx context.Context, host string) ([]remote.Option, 
 }
 
 // Get reads a reference's manifest from the first place that has it: its mirrors, then its own registry.
-// The descriptor's Ref says which place answered.
-func (r Registries) Get(ctx context.Context, ref name.Reference) (*remote.Descriptor, []remote.Option, error) {
+// What is read further through the descriptor comes from the same place.
+func (r Registries) Get(ctx context.Context, ref name.Reference) (*remote.Descriptor, error) {
 	var errs []error
 	for _, place := range r.places(ref) {
 		opts, err := r.Options(ctx, place.Context().RegistryStr())
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		desc, err := remote.Get(place, opts...)
 		if err == nil {
-			return desc, opts, nil
+			return desc, nil
 		}
 		errs = append(errs, fmt.Errorf("reading %s: %w", place, err))
 	}
-	return nil, nil, errors.Join(errs...)
+	return nil, errors.Join(errs...)
 }
 
 // Resolve is the digest that the registry answers for a reference.
 func (r Registries) Resolve(ctx context.Context, ref name.Reference) (name.Digest, error) {
-	desc, _, err := r.Get(ctx, ref)
+	desc, err := r.Get(ctx, ref)
 	if err != nil {
 		return name.Digest{}, err
 	}
@@ -141,6 +144,32 @@ func Mirror(s string) (hostPath string, insecure bool) {
 	return strings.Trim(rest, "/"), insecure
 }
 
-func (r Registries) transport(string) (http.RoundTripper, error) {
-	return remote.DefaultTransport, nil
+// transport is ggcr's own where the host needs nothing else.
+func (r Registries) transport(host string) (http.RoundTripper, error) {
+	reg := r.host(host)
+	if reg.CA == "" && !reg.Insecure {
+		return remote.DefaultTransport, nil
+	}
+	shared, ok := remote.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("registry %s: no transport to configure", host)
+	}
+	t := shared.Clone()
+	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: reg.Insecure} //nolint:gosec // as the settings say
+	if reg.CA == "" {
+		return t, nil
+	}
+	pem, err := os.ReadFile(reg.CA)
+	if err != nil {
+		return nil, fmt.Errorf("registry %s: reading its certificate authority: %w", host, err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("registry %s: %s holds no PEM certificate", host, reg.CA)
+	}
+	t.TLSClientConfig.RootCAs = pool
+	return t, nil
 }
