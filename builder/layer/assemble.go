@@ -11,8 +11,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 )
 
 // blobInfo is what is kept of a layer under the key of what it was made of.
@@ -40,6 +42,26 @@ func (c *Cache) Layer(ctx context.Context, g Group) (Layer, error) {
 	})
 }
 
+// Layers makes the layers of all groups, at most parallel at once (the number of processors when 0), in the groups' order.
+func (c *Cache) Layers(ctx context.Context, groups []Group, parallel int) ([]Layer, error) {
+	if parallel <= 0 {
+		parallel = runtime.GOMAXPROCS(0)
+	}
+	out := make([]Layer, len(groups))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i, group := range groups {
+		g.Go(func() (err error) {
+			out[i], err = c.Layer(ctx, group)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // layer finds a layer by its key, or has it made.
 func (c *Cache) layer(ctx context.Context, key, name string, write func(io.Writer) (blobInfo, error)) (Layer, error) {
 	release, err := c.alone(ctx, key)
@@ -51,15 +73,13 @@ func (c *Cache) layer(ctx context.Context, key, name string, write func(io.Write
 	if !ok {
 		dir := filepath.Join(c.opts.Dir, layersDir)
 		err := c.mending(func() error {
-			_, err := install(dir, func(w io.Writer) (string, error) {
-				var err error
+			return install(dir, func(w io.Writer) (_ string, err error) {
 				info, err = write(w)
 				return info.Digest.Encoded(), err
 			})
-			return err
 		})
 		if err == nil {
-			_, err = install(dir, func(w io.Writer) (string, error) { return key + ".json", json.NewEncoder(w).Encode(info) })
+			err = install(dir, func(w io.Writer) (string, error) { return key + ".json", json.NewEncoder(w).Encode(info) })
 		}
 		if err != nil {
 			return Layer{}, fmt.Errorf("making the layer of %s: %w", name, err)
@@ -135,11 +155,10 @@ func linkOrCopy(from, dir, name string) error {
 		return err
 	}
 	defer src.Close()
-	_, err = install(dir, func(w io.Writer) (string, error) {
+	return install(dir, func(w io.Writer) (string, error) {
 		_, err := io.Copy(w, src)
 		return name, err
 	})
-	return err
 }
 
 // brokenError is a segment whose blob has the right size and the wrong bytes.

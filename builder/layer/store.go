@@ -96,9 +96,6 @@ func (c *Cache) makeSegment(ctx context.Context, id string, in Input) (_ Segment
 	if err := writeFile(filepath.Join(tmp, indexFile), func(w io.Writer) error { _, err := w.Write(raw); return err }); err != nil {
 		return Segment{}, err
 	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return Segment{}, err
-	}
 	return c.installSegment(tmp, id, in, ix)
 }
 
@@ -160,9 +157,9 @@ func touch(path string) {
 	_ = os.Chtimes(path, now, now)
 }
 
-// writeFile writes a new file that everyone may read.
+// writeFile writes a new file.
 func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
@@ -170,11 +167,11 @@ func writeFile(path string, write func(io.Writer) error) (err error) {
 	return write(f)
 }
 
-// install writes a file under a temporary name and moves it to the place that write tells when it is done.
-func install(dir string, write func(io.Writer) (name string, err error)) (path string, err error) {
+// install writes a file under a temporary name and moves it to the one that write tells when it is done.
+func install(dir string, write func(io.Writer) (name string, err error)) (err error) {
 	f, err := os.CreateTemp(dir, tempPrefix)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -183,8 +180,7 @@ func install(dir string, write func(io.Writer) (name string, err error)) (path s
 	}()
 	name, err := write(f)
 	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return "", err
+		return err
 	}
-	path = filepath.Join(dir, name)
-	return path, os.Rename(f.Name(), path)
+	return os.Rename(f.Name(), filepath.Join(dir, name))
 }
