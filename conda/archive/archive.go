@@ -185,11 +185,11 @@ func (r *Reader) Payload(ctx context.Context, yield Yield) error {
 		switch {
 		case !isInfo(e.Path):
 			return yield(e, body)
-		case e.Type == Directory:
+		case !decides(e.Path): // such as licences, which some tools leave among the files
 			return nil
 		case r.parts.split():
-			return w.refuse(e.Path, "is below info/, but in the tarball of the files")
-		case r.leading != nil && !r.leading[e.Path] && decides(e.Path):
+			return w.refuse(e.Path, "is in the tarball of the files, and not in that of info/")
+		case r.leading != nil && !r.leading[e.Path]:
 			return w.refuse(e.Path, "comes after the files that it tells about; the package must be built anew")
 		}
 		return nil

@@ -112,7 +112,7 @@ func openConda(src io.ReaderAt, size int64) (condaZip, error) {
 	for _, f := range z.File {
 		var slot **zip.File
 		switch base := path.Base(f.Name); {
-		case base == f.Name && base == "metadata.json":
+		case f.Name == "metadata.json":
 			if err := checkMetadata(f); err != nil {
 				return condaZip{}, err
 			}

@@ -61,7 +61,7 @@ func (w *walk) each(yield Yield) error {
 		}
 		var body io.Reader
 		if e.Type == Regular {
-			body = &bodyReader{w, e.Path}
+			body = &bodyReader{w}
 		}
 		switch err := yield(e, body); {
 		case errors.Is(err, fs.SkipAll):
@@ -183,15 +183,12 @@ func (w *walk) register(e Entry) error {
 }
 
 // bodyReader is the current entry's bytes, with the package's name in its errors.
-type bodyReader struct {
-	w    *walk
-	path string
-}
+type bodyReader struct{ w *walk }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.w.tar.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = b.w.fault("in "+b.path, err)
+		err = b.w.fault("inside of a file", err)
 	}
 	return n, err
 }

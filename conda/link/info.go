@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ type identity struct {
 type metadata struct {
 	Version json.Number `json:"package_metadata_version"`
 	NoArch  *struct {
-		Type        string   `json:"type"`
+		Type        any      `json:"type"` // as in index.json
 		EntryPoints []string `json:"entry_points"`
 	} `json:"noarch"`
 }
@@ -69,12 +70,13 @@ func readInfo(ctx context.Context, r *archive.Reader) (info, error) {
 	return in, in.readMetadata(raw)
 }
 
-// compact is JSON that may be kept inside of other JSON; what is none is left out, since it only informs.
+// compact is JSON as it comes back from other JSON that it is kept in; what is none is left out, since it only informs.
 func compact(b []byte) json.RawMessage {
-	if b == nil || !json.Valid(b) {
+	var out bytes.Buffer
+	if b == nil || json.Compact(&out, b) != nil {
 		return nil
 	}
-	return b
+	return out.Bytes()
 }
 
 func (in *info) readPaths(raw map[string][]byte) error {
@@ -209,23 +211,33 @@ func (in *info) agrees(rec *conda.Record) error {
 
 // noarch is how the package is linked. As conda does, the channel's word comes before the package's own.
 func (in *info) noarch(rec *conda.Record) (conda.NoArch, error) {
-	kind := string(rec.NoArch)
-	if kind == "" && in.metadata != nil && in.metadata.NoArch != nil {
-		kind = in.metadata.NoArch.Type
+	if rec.NoArch != conda.NoArchNone {
+		return noarchOf(string(rec.NoArch))
 	}
-	if kind == "" {
-		switch v := in.identity.NoArch.(type) {
-		case string:
-			kind = v
-		case bool:
-			if v {
-				kind = string(conda.NoArchGeneric)
-			}
-		}
+	kind, err := in.metadata.noarch()
+	if err != nil || kind != conda.NoArchNone {
+		return kind, err
 	}
-	switch k := conda.NoArch(kind); k {
-	case conda.NoArchNone, conda.NoArchGeneric, conda.NoArchPython:
-		return k, nil
+	return noarchOf(in.identity.NoArch)
+}
+
+// noarch is how link.json says that the package is linked.
+func (m *metadata) noarch() (conda.NoArch, error) {
+	if m == nil || m.NoArch == nil {
+		return conda.NoArchNone, nil
 	}
-	return "", fmt.Errorf("noarch packages of the kind %q are not known", kind)
+	return noarchOf(m.NoArch.Type)
+}
+
+// noarchOf reads the many ways in which packages say it, as conda's NoarchType.coerce does.
+func noarchOf(v any) (conda.NoArch, error) {
+	switch strings.ToLower(fmt.Sprint(v)) {
+	case "", "<nil>", "false", "no", "none":
+		return conda.NoArchNone, nil
+	case "generic", "true", "yes":
+		return conda.NoArchGeneric, nil
+	case "python":
+		return conda.NoArchPython, nil
+	}
+	return "", fmt.Errorf("noarch packages of the kind %q are not known", v)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"time"
 
 	"github.com/datalayer/conda2docker/conda"
@@ -125,7 +126,7 @@ func (l Linker) files(ctx context.Context, archivePath string, rec *conda.Record
 	}
 	name := rec.FileName
 	if name == "" {
-		name = path.Base(archivePath)
+		name = filepath.Base(archivePath)
 	}
 	r, err := archive.Open(archivePath, archive.Options{Name: name, Limits: l.Limits})
 	if err != nil {

@@ -29,34 +29,34 @@ func (p Package) WithBytecode(sizes map[string]int64) Package {
 
 // metaRecord is a record of conda-meta, with conda's order of the fields (its PrefixRecord).
 type metaRecord struct {
-	Name            string   `json:"name"`
-	Version         string   `json:"version"`
-	Build           string   `json:"build"`
-	BuildNumber     int64    `json:"build_number"`
-	Channel         string   `json:"channel"`
-	Subdir          string   `json:"subdir"`
-	FileName        string   `json:"fn"`
-	MD5             string   `json:"md5,omitempty"`
-	URL             string   `json:"url"`
-	SHA256          string   `json:"sha256,omitempty"`
-	Depends         []string `json:"depends"`
-	Constrains      []string `json:"constrains"`
-	TrackFeatures   string   `json:"track_features,omitempty"`
-	Features        string   `json:"features,omitempty"`
-	NoArch          string   `json:"noarch,omitempty"`
-	PythonSitePath  string   `json:"python_site_packages_path,omitempty"`
-	License         string   `json:"license,omitempty"`
-	LicenseFamily   string   `json:"license_family,omitempty"`
-	PackageType     string   `json:"package_type,omitempty"`
-	Timestamp       int64    `json:"timestamp,omitempty"`
-	Size            int64    `json:"size,omitempty"`
-	RequestedSpec   string   `json:"requested_spec,omitempty"`
-	Tarball         string   `json:"package_tarball_full_path"`
-	ExtractedDir    string   `json:"extracted_package_dir"`
-	Files           []string `json:"files"`
-	Paths           metaData `json:"paths_data"`
-	Link            metaLink `json:"link"`
-	RequestedSpecs  []string `json:"requested_specs"`
+	Name           string   `json:"name"`
+	Version        string   `json:"version"`
+	Build          string   `json:"build"`
+	BuildNumber    int64    `json:"build_number"`
+	Channel        string   `json:"channel"`
+	Subdir         string   `json:"subdir"`
+	FileName       string   `json:"fn"`
+	MD5            string   `json:"md5,omitempty"`
+	URL            string   `json:"url"`
+	SHA256         string   `json:"sha256,omitempty"`
+	Depends        []string `json:"depends"`
+	Constrains     []string `json:"constrains"`
+	TrackFeatures  string   `json:"track_features,omitempty"`
+	Features       string   `json:"features,omitempty"`
+	NoArch         string   `json:"noarch,omitempty"`
+	PythonSitePath string   `json:"python_site_packages_path,omitempty"`
+	License        string   `json:"license,omitempty"`
+	LicenseFamily  string   `json:"license_family,omitempty"`
+	PackageType    string   `json:"package_type,omitempty"`
+	Timestamp      int64    `json:"timestamp,omitempty"`
+	Size           int64    `json:"size,omitempty"`
+	RequestedSpec  string   `json:"requested_spec,omitempty"`
+	Tarball        string   `json:"package_tarball_full_path"`
+	ExtractedDir   string   `json:"extracted_package_dir"`
+	Files          []string `json:"files"`
+	Paths          metaData `json:"paths_data"`
+	Link           metaLink `json:"link"`
+	RequestedSpecs []string `json:"requested_specs"`
 }
 
 type metaData struct {
@@ -69,8 +69,8 @@ type metaLink struct {
 	Type   int    `json:"type"`
 }
 
-// hardlinked is conda's LinkType for files that are linked from its cache, which is what it does when it can.
-const hardlinked = 1
+// linkedFromCache is conda's LinkType for files that are linked from its cache, which is what it does when it can.
+const linkedFromCache = 1
 
 // MetaRecord is conda-meta/DIST.json, byte for byte as conda writes it. Three fields are of the machine with conda:
 // package_tarball_full_path, extracted_package_dir and link.source say where its package cache is. Here they say where it
@@ -87,7 +87,7 @@ func MetaRecord(p Package, rec *conda.Record, requestedSpec string) ([]byte, err
 		License: rec.License, LicenseFamily: rec.LicenseFamily, Timestamp: rec.Timestamp, Size: rec.Size,
 		RequestedSpec: requestedSpec, Tarball: cache + rec.FileName, ExtractedDir: cache + rec.Dist(),
 		Files: []string{}, Paths: metaData{Version: 1, Paths: []MetaPath{}},
-		Link: metaLink{Source: cache + rec.Dist(), Type: hardlinked}, RequestedSpecs: []string{},
+		Link: metaLink{Source: cache + rec.Dist(), Type: linkedFromCache}, RequestedSpecs: []string{},
 	}
 	if p.NoArch != "" {
 		m.PackageType = "noarch_" + string(p.NoArch)

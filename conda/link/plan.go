@@ -49,9 +49,13 @@ func newPlan(in info, rec *conda.Record, t Target) (*plan, error) {
 			return nil, err
 		}
 	}
-	if md := in.metadata; noarch == conda.NoArchPython && md != nil && md.NoArch != nil && md.NoArch.Type == string(noarch) {
+	kind, err := in.metadata.noarch()
+	if err != nil {
+		return nil, err
+	}
+	if noarch == conda.NoArchPython && kind == conda.NoArchPython {
 		p.compiles = true
-		if p.entryPoints, err = parseEntryPoints(md.NoArch.EntryPoints); err != nil {
+		if p.entryPoints, err = parseEntryPoints(in.metadata.NoArch.EntryPoints); err != nil {
 			return nil, err
 		}
 	}

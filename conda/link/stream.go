@@ -134,11 +134,11 @@ func (s *stream) regular(it *item, e archive.Entry, body io.Reader) error {
 	if err == nil {
 		err = final.drain()
 	}
-	if err != nil {
-		return s.named(it, err)
+	if err == nil && it.replacement != nil && it.replacement.mode == binaryMode && final.n != e.Size {
+		err = fmt.Errorf("replacing the prefix made %d bytes of %d", final.n, e.Size)
 	}
-	if it.replacement != nil && it.replacement.mode == binaryMode && final.n != e.Size {
-		return s.named(it, fmt.Errorf("replacing the prefix made %d bytes of %d", final.n, e.Size))
+	if err != nil {
+		return fmt.Errorf("%s: %w", it.source, err)
 	}
 	it.path.Size, it.path.SHA256 = final.n, final.sum()
 	s.compare(it, source)
@@ -158,14 +158,6 @@ func (s *stream) text(it *item, f File, source io.Reader) (*digest, error) {
 		err = final.drain()
 	}
 	return final, errors.Join(err, sp.close())
-}
-
-// named names the file in an error that does not.
-func (s *stream) named(it *item, err error) error {
-	if s.ctx.Err() != nil || strings.Contains(err.Error(), it.source) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", it.source, err)
 }
 
 // compare completes what conda-meta says of a file, and warns where the package's own words are wrong, as conda does. What

@@ -1,0 +1,303 @@
+package link_test
+
+import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/condatest"
+	"github.com/datalayer/conda2docker/conda/link"
+	"github.com/datalayer/conda2docker/conda/version"
+)
+
+// The goldens were made by conda 26.7 with
+//
+//	conda create -p /tmp/goldpfx --solver classic --override-channels -c http://127.0.0.1:8767 …
+//
+// of a channel with the corpus's packages; its python is a stub that compiles nothing.
+const goldenPrefix = "/tmp/goldpfx"
+
+// goldenPython is that environment's python: the stub names a site-packages folder of its own (CEP 17).
+var goldenPython = &link.Python{Version: "3.99", SitePackages: "lib/python3.99t/site-packages", Path: "bin/python3.99"}
+
+// goldenArchives are the packages of the goldens that are in the corpus.
+var goldenArchives = []string{
+	"packages/linux-64/audio_tools-1.2.1-1.conda",
+	"packages/noarch/andes-1.8.3-pyhd8ed1ab_0.conda",
+	"packages/noarch/font-ttf-inconsolata-23.12.6-0.tar.bz2",
+	"packages/noarch/moto-1.3.7-py_0.tar.bz2",
+	"conda/packages/test-recipes/noarch/python-3.99.99-0.conda",
+	"conda/packages/test-recipes/noarch/small-executable-1.0-0.conda",
+	"rattler/link-scripts/link-scripts-0.1.0-h4616a5c_0.conda",
+}
+
+// linked is a file as a tree listing has it.
+type linked struct {
+	kind string
+	mode fs.FileMode
+	sum  string
+	size int64
+}
+
+// tree links a package and keeps what came out.
+func tree(t *testing.T, archive string, rec *conda.Record, target link.Target) (map[string]linked, link.Package) {
+	t.Helper()
+	got := map[string]linked{}
+	pkg, err := link.Files(t.Context(), archive, rec, target, func(f link.File, r io.Reader) error {
+		l := linked{kind: string(f.Type), mode: f.Mode, size: f.Size}
+		if f.Type == link.Regular {
+			h := sha256.New()
+			n, err := io.Copy(h, r)
+			if err != nil || n != f.Size {
+				return fmt.Errorf("%s: %d of %d bytes: %w", f.Path, n, f.Size, err)
+			}
+			l.sum = hex.EncodeToString(h.Sum(nil))
+		}
+		if _, twice := got[f.Path]; twice {
+			return fmt.Errorf("%s came twice", f.Path)
+		}
+		got[f.Path] = l
+		return nil
+	})
+	require.NoError(t, err)
+	for _, p := range pkg.Paths {
+		l, ok := got[p.Path]
+		require.True(t, ok, p.Path)
+		require.Equal(t, string(p.Type), l.kind, p.Path)
+		require.Equal(t, p.Mode, l.mode, p.Path)
+		if p.Type == link.Regular {
+			require.Equal(t, linked{string(p.Type), p.Mode, p.SHA256, p.Size}, l, p.Path)
+		}
+	}
+	require.Len(t, got, len(pkg.Paths))
+	return got, pkg
+}
+
+// goldenRecord reads conda's record of a package as the channel's record that it came from.
+func goldenRecord(t *testing.T, b []byte) (*conda.Record, string) {
+	t.Helper()
+	var g struct {
+		Name, Version, Build, Subdir, NoArch, MD5, SHA256, License, Fn, URL string
+		BuildNumber                                                         int64  `json:"build_number"`
+		LicenseFamily                                                       string `json:"license_family"`
+		SitePackages                                                        string `json:"python_site_packages_path"`
+		RequestedSpec                                                       string `json:"requested_spec"`
+		Timestamp, Size                                                     int64
+		Depends, Constrains                                                 []string
+	}
+	require.NoError(t, json.Unmarshal(b, &g))
+	const channel = "http://127.0.0.1:8767"
+	return &conda.Record{
+		Name: conda.PackageName(g.Name), Version: version.MustParse(g.Version), Build: g.Build, BuildNumber: g.BuildNumber,
+		Subdir: conda.Subdir(g.Subdir), NoArch: conda.NoArch(g.NoArch), Depends: g.Depends, Constrains: g.Constrains,
+		License: g.License, LicenseFamily: g.LicenseFamily, Timestamp: g.Timestamp, MD5: g.MD5, SHA256: g.SHA256, Size: g.Size,
+		PythonSitePackagesPath: g.SitePackages, Channel: conda.Channel{Name: channel, URL: channel}, FileName: g.Fn, URL: g.URL,
+	}, g.RequestedSpec
+}
+
+// TestGoldenTree holds the linked tree equal to conda's in path, kind, mode and content.
+func TestGoldenTree(t *testing.T) {
+	var want map[string][]any // path -> kind, mode, sha256, size
+	b, err := os.ReadFile(condatest.Corpus(t, "link/linktree-conda-26.7.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &want))
+
+	equal := 0
+	for _, a := range goldenArchives {
+		rec := goldenMeta(t, a)
+		files, _ := tree(t, condatest.Corpus(t, a), rec, link.Target{Prefix: goldenPrefix, Subdir: conda.Linux64, Python: goldenPython})
+		for path, g := range files {
+			w, ok := want[path]
+			if !ok {
+				require.Equal(t, "audio_tools", string(rec.Name), "%s is not in conda's tree", path)
+				continue
+			}
+			require.Equal(t, w, []any{"f", fmt.Sprintf("0o%o", g.mode), g.sum, float64(g.size)}, path)
+			delete(want, path)
+			equal++
+		}
+	}
+	for path := range want {
+		require.NotEmpty(t, notLinked(path), "%s is in conda's tree only", path)
+	}
+	t.Logf("%d files are equal to those in conda's tree", equal)
+}
+
+// notLinked tells of the files in conda's tree that no package puts there. These are all the differences but one: of
+// audio_tools, the listing leaves out what ros-jazzy-audio-tools overwrote, a package that the corpus does not have; those
+// files are held by TestGoldenMetaRecord.
+func notLinked(path string) string {
+	switch {
+	case strings.HasPrefix(path, "conda-meta/"):
+		return "the environment's own records"
+	case path == "i-was-post-linked":
+		return "made by link-scripts' post-link script, which is executed later"
+	}
+	return ""
+}
+
+func goldenMeta(t *testing.T, archive string) *conda.Record {
+	t.Helper()
+	rec, _ := goldenRecord(t, goldenMetaBytes(t, archive))
+	return rec
+}
+
+func goldenMetaBytes(t *testing.T, archive string) []byte {
+	t.Helper()
+	dist := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(archive), ".conda"), ".tar.bz2")
+	b, err := os.ReadFile(condatest.Corpus(t, "link/conda-meta-conda/"+dist+".json"))
+	require.NoError(t, err)
+	return b
+}
+
+// TestGoldenMetaRecord holds conda-meta records equal to conda's, byte for byte but for the place of the package cache.
+func TestGoldenMetaRecord(t *testing.T) {
+	for _, a := range goldenArchives {
+		t.Run(filepath.Base(a), func(t *testing.T) {
+			want := goldenMetaBytes(t, a)
+			rec, spec := goldenRecord(t, want)
+			_, pkg := tree(t, condatest.Corpus(t, a), rec, link.Target{Prefix: goldenPrefix, Subdir: conda.Linux64, Python: goldenPython})
+			got, err := link.MetaRecord(pkg.WithBytecode(nil), rec, spec)
+			require.NoError(t, err)
+			require.Equal(t, string(want), strings.ReplaceAll(string(got), goldenPrefix+"/pkgs/", "/opt/conda/pkgs/"))
+		})
+	}
+}
+
+// TestGoldenHistory holds the history equal to conda's, but for the line that names the tool.
+func TestGoldenHistory(t *testing.T) {
+	b, err := os.ReadFile(condatest.Corpus(t, "link/conda-meta-conda/history"))
+	require.NoError(t, err)
+	var rev link.Revision
+	for line := range strings.Lines(strings.ReplaceAll(string(b), "# conda version: 26.7.0", "# conda2docker version: 1.0.0")) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "==> "):
+			rev.Time, err = time.Parse(time.DateTime, strings.Trim(line, "=<> "))
+			require.NoError(t, err)
+		case strings.HasPrefix(line, "# cmd: "):
+			rev.Command = strings.TrimPrefix(line, "# cmd: ")
+		case strings.HasPrefix(line, "# conda2docker version: "):
+			rev.Tool = "conda2docker " + strings.TrimPrefix(line, "# conda2docker version: ")
+		case strings.HasPrefix(line, "+"):
+			rev.Records = append(rev.Records, recordOf(t, line[1:]))
+		case strings.HasPrefix(line, "# update specs: "):
+			for _, s := range strings.Split(strings.Trim(strings.TrimPrefix(line, "# update specs: "), "[]"), ", ") {
+				rev.Specs = append(rev.Specs, strings.Trim(s, "'"))
+			}
+		}
+	}
+	slices.Reverse(rev.Records)
+	require.Equal(t, strings.ReplaceAll(string(b), "# conda version: 26.7.0", "# conda2docker version: 1.0.0"), string(link.History(rev)))
+}
+
+// recordOf reads "CHANNEL/SUBDIR::NAME-VERSION-BUILD".
+func recordOf(t *testing.T, s string) *conda.Record {
+	t.Helper()
+	where, dist, ok := strings.Cut(s, "::")
+	require.True(t, ok, s)
+	parts := strings.Split(dist, "-")
+	n := len(parts)
+	return &conda.Record{
+		Name: conda.PackageName(strings.Join(parts[:n-2], "-")), Version: version.MustParse(parts[n-2]), Build: parts[n-1],
+		Subdir: conda.Subdir(filepath.Base(where)), Channel: conda.Channel{Name: strings.TrimSuffix(where, "/"+filepath.Base(where))},
+	}
+}
+
+// refusedPackages are the corpus's packages that are not packages, by the beginning of their path, and why they are refused.
+// Some are malformed on purpose, some hold nothing but info/, and some were packed where there are no symbolic links.
+var refusedPackages = map[string]string{
+	"conda-index/archives/a.tar.bz2":                                         "no info/index.json",
+	"conda-index/archives/b.tar.bz2":                                         "no info/index.json",
+	"conda-index/archives/flask-":                                            "incomplete",
+	"conda-index/archives/fly-":                                              "incomplete",
+	"conda-index/archives/nano-":                                             "incomplete",
+	"conda-index/archives/spiffy-":                                           "incomplete",
+	"conda-index/archives/subfolder":                                         "no info/index.json",
+	"conda-index/index_data/corrupt/noarch/another_bad_package":              "the file is empty",
+	"conda-index/index_data/corrupt/noarch/bad_package":                      "no known archive",
+	"conda/packages/conda_format_repo/linux-64/zlib-1.2.11-h7b6447c_3.conda": "symbolic link to nothing",
+	"conda/packages/conda_format_repo/osx-64/zlib-1.2.11-h1de35cc_3.conda":   "symbolic link to nothing",
+	"packages/linux-64/nano-2.4.1-0.tar.bz2":                                 "it is gzip",
+	"packages/linux-64/zlib-1.2.11-h7b6447c_3.conda":                         "symbolic link to nothing",
+	"packages/noarch/ca-certificates-":                                       "not at its top",
+	"rattler/package_streaming/resources/ca-certificates-":                   "not at its top",
+	"rattler/sparse/info-only-":                                              "no pkg-*.tar.zst",
+}
+
+func refusal(path string) string {
+	for prefix, why := range refusedPackages {
+		if strings.HasPrefix(path, prefix) {
+			return why
+		}
+	}
+	return ""
+}
+
+// TestCorpusPackages links every package of the corpus.
+func TestCorpusPackages(t *testing.T) {
+	root := condatest.Corpus(t, ".")
+	linkedCount, refusedCount := 0, 0
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !(strings.HasSuffix(path, ".conda") || strings.HasSuffix(path, ".tar.bz2")) || d.Name() == "repodata.tar.bz2" {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		rec := recordOfArchive(t, path)
+		var pkg link.Package
+		pkg, err = link.Files(t.Context(), path, rec, link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: goldenPython},
+			func(link.File, io.Reader) error { return nil })
+		if why := refusal(rel); why != "" {
+			refusedCount++
+			if err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("%s: want an error with %q, not %v", rel, why, err)
+			}
+			return nil
+		}
+		if err != nil {
+			t.Errorf("%s: %v", rel, err)
+			return nil
+		}
+		linkedCount++
+		_, err = link.MetaRecord(pkg, rec, "")
+		require.NoError(t, err)
+		if len(pkg.Warnings) > 0 {
+			t.Logf("%s: %s", rel, strings.Join(pkg.Warnings, "; "))
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	t.Logf("%d packages linked, %d refused", linkedCount, refusedCount)
+}
+
+// recordOfArchive makes a record of a file's name and sums, as for a package of which no channel knows.
+func recordOfArchive(t *testing.T, path string) *conda.Record {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	name := filepath.Base(path)
+	parts := strings.Split(strings.TrimSuffix(strings.TrimSuffix(name, ".conda"), ".tar.bz2"), "-")
+	for len(parts) < 3 {
+		parts = append(parts, "0")
+	}
+	n := len(parts)
+	sum, sumMD5 := sha256.Sum256(b), md5.Sum(b)
+	return &conda.Record{
+		Name: conda.PackageName(strings.ToLower(strings.Join(parts[:n-2], "-"))), Version: version.MustParse(parts[n-2]), Build: parts[n-1],
+		Subdir: conda.Subdir(filepath.Base(filepath.Dir(path))), FileName: name,
+		SHA256: hex.EncodeToString(sum[:]), MD5: hex.EncodeToString(sumMD5[:]), Size: int64(len(b)),
+	}
+}
