@@ -1,5 +1,7 @@
 package cdcl
 
+import "math/bits"
+
 // variable is 0 for the root, solvable+1 for a solvable, and above these for the helpers that encode that at
 // most one solvable of a name is chosen.
 type variable = int32
@@ -92,8 +94,30 @@ func newSolver(p *Problem) *solver {
 	for i := range s.heads {
 		s.heads[i] = none
 	}
+	clauses := s.size()
+	s.clauses, s.watches = make([]clause, 0, clauses), make([]watch, 0, clauses)
 	s.add(clause{kind: kindRoot}, -1, -1)
 	return s
+}
+
+// size is how many clauses the problem has, if all of it can be reached.
+func (s *solver) size() int {
+	n := 1 + len(s.p.Requires)
+	for _, set := range s.p.Constrains {
+		n += len(s.p.Sets[set].Others)
+	}
+	for i := range s.p.Solvables {
+		p := &s.p.Solvables[i]
+		n += 1 + len(p.Requires)
+		for _, set := range p.Constrains {
+			n += len(s.p.Sets[set].Others)
+		}
+	}
+	for i := range s.p.Names {
+		c := &s.p.Names[i]
+		n += len(c.All)*(bits.Len(uint(len(c.All)))+len(c.Locked)) + len(c.Excluded)
+	}
+	return n
 }
 
 // add records a clause and lets it watch two of its literals, which are -1 where it has no two.
