@@ -24,7 +24,7 @@ type walk struct {
 
 func newWalk(ctx context.Context, r *Reader, src io.Reader) *walk {
 	// Headers and padding come on top of the files. The slack bounds tarballs that consist of them alone.
-	m := &meter{ctx: ctx, src: src, left: r.limits.TotalBytes + r.limits.TotalBytes/8 + 64<<20}
+	m := &meter{ctx: ctx, src: src, left: r.limits.TotalBytes + r.limits.TotalBytes/8 + 16<<20}
 	return &walk{
 		ctx: ctx, name: r.name, lim: r.limits, src: m, tar: tar.NewReader(m),
 		kinds: map[string]Type{}, hard: map[string]string{},
