@@ -18,7 +18,7 @@ type File struct {
 func ReadFile(path string) (File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return File{}, fmt.Errorf("reading the environment: %w", err)
+		return File{}, fmt.Errorf("reading an input file: %w", err)
 	}
 	return File{Path: path, Data: data}, nil
 }
