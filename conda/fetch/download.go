@@ -117,6 +117,19 @@ func openPartial(ctx context.Context, path string) (*partial, error) {
 	}
 }
 
+// Lock waits for an exclusive lock on a file, which is made if it is missing, and returns what ends it.
+func Lock(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // it is empty
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(ctx, f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return func() { f.Close() }, nil
+}
+
 // lock waits for an exclusive lock, which ends with the process or when the file is closed.
 func lock(ctx context.Context, f *os.File) error {
 	for {

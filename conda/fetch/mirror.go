@@ -107,3 +107,16 @@ func parseURL(s string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// Places are where a URL is asked for, in order, redacted: its mirrors, or the URL itself.
+func (c *Client) Places(rawURL string) []string {
+	places, err := c.places(rawURL)
+	if err != nil {
+		return nil
+	}
+	all := make([]string, 0, len(places))
+	for _, p := range places {
+		all = append(all, p.String())
+	}
+	return all
+}
