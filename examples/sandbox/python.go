@@ -47,7 +47,7 @@ func (t *tree) metadata(site string) error {
 	version := t.version()
 	for _, f := range found {
 		base := filepath.Base(f)
-		if strings.HasPrefix(base, strings.ReplaceAll(t.Name, "-", "_")+"-999") {
+		if stem := strings.ReplaceAll(t.Name, "-", "_"); strings.HasPrefix(base, stem+"-999") || strings.HasPrefix(base, stem+"-0.0.0") {
 			if err := os.RemoveAll(f); err != nil {
 				return err
 			}

@@ -125,8 +125,7 @@ func pythonItself() []recipe {
 				"lib/python3.10", "lib/python3.9", "lib/python3.12",
 			},
 			Edits: []edit{
-				// Debian's site and install schemes look at dist-packages; a conda python uses the upstream ones.
-				{"lib/python3.11/site.py", `is_virtual_environment = sys.base_prefix != sys.prefix or hasattr(sys, "real_prefix")`, `is_virtual_environment = True`},
+				// Debian's pip installs below local/lib; a conda python's does as upstream.
 				{"lib/python3.11/sysconfig.py", `prefix_scheme = 'posix_local'`, `prefix_scheme = 'posix_prefix'`},
 			},
 		},

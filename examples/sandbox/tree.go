@@ -88,7 +88,7 @@ func (t *tree) destination(p string) string {
 		site = "site-packages"
 	}
 	moves := [][2]string{
-		{"usr/lib/python3/dist-packages", site},
+		{"usr/lib/python3/dist-packages", site}, {"usr/lib/python3.11/dist-packages", site},
 		{"usr/lib/" + multiarch + "/openblas-pthread", "lib"},
 		{"usr/lib/" + multiarch, "lib"}, {"lib/" + multiarch, "lib"},
 		{"usr/include/" + multiarch, "include"},
@@ -184,6 +184,12 @@ func (t *tree) special() error {
 				return err
 			}
 		}
+		// Debian's site module is frozen into the interpreter, and looks here.
+		link := filepath.Join(t.dir, "lib/python3/dist-packages")
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			return err
+		}
+		return os.Symlink("../python3.11/site-packages", link)
 	case "ca-certificates":
 		certificates, err := filepath.Glob(filepath.Join(t.dir, "share/ca-certificates/mozilla/*.crt"))
 		if err != nil {
