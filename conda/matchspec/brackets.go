@@ -1,6 +1,7 @@
 package matchspec
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -114,10 +115,11 @@ func cutParentheses(s string) (string, error) {
 	return cut(s, begin, end), nil
 }
 
-// Names of groups and flags (CEP 44, 45).
+// Names of groups and flags (CEP 44, 45), and of features.
 var (
-	extraName = regexp.MustCompile(`^[a-z0-9_.+-]{1,64}$`)
-	flagName  = regexp.MustCompile(`^[a-z0-9_*]+(:[a-z0-9_*]+)?$`)
+	featureName = regexp.MustCompile(`^[a-zA-Z0-9_.+:-]+$`)
+	extraName   = regexp.MustCompile(`^[a-z0-9_.+-]{1,64}$`)
+	flagName    = regexp.MustCompile(`^[a-z0-9_*]+(:[a-z0-9_*]+)?$`)
 )
 
 // set takes over one key of the brackets; it overrides what stands before them.
@@ -145,9 +147,9 @@ func (s *Spec) set(p pair) (err error) {
 	case "license_family":
 		s.LicenseFamily, err = parseFolded(p.value)
 	case "track_features":
-		s.TrackFeatures = words(p.value)
+		s.TrackFeatures, err = parseFeatures(p.value)
 	case "features":
-		s.Features = words(p.value)
+		s.Features, err = parseFeatures(p.value)
 	case "md5":
 		s.MD5 = p.value
 	case "sha256":
@@ -187,4 +189,17 @@ func parseFolded(s string) (Pattern, error) {
 	p, err := ParsePattern(strings.ToLower(s))
 	p.fold = true
 	return p, err
+}
+
+func parseFeatures(s string) ([]string, error) {
+	w := words(s)
+	if len(w) == 0 {
+		return nil, errors.New("no feature is named")
+	}
+	for _, f := range w {
+		if !featureName.MatchString(f) {
+			return nil, fmt.Errorf("%q is not a feature's name", f)
+		}
+	}
+	return w, nil
 }

@@ -33,7 +33,8 @@ func MustParse(s string) Spec {
 
 func parse(s, dir string) (Spec, error) {
 	if feature, ok := strings.CutSuffix(s, "@"); ok {
-		return Spec{Name: "*", TrackFeatures: words(feature)}, nil
+		features, err := parseFeatures(feature)
+		return Spec{Name: "*", TrackFeatures: features}, err
 	}
 	text, comment, _ := strings.Cut(s, "#")
 	text, when, _ := strings.Cut(text, " if ")

@@ -102,6 +102,7 @@ func TestParseConstraintRefuses(t *testing.T) {
 		{">=", "invalid operator"},
 		{"~=1.8.*", "does not go with"},
 		{"~=1", "two components or more"},
+		{"1**", "more than one '*'"},
 		{"(1.8", "')' is missing"},
 		{"1.8)", `")" follows`},
 		{"(1.8)(1.9)", `"(1.9)" follows`},
