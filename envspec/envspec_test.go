@@ -399,3 +399,43 @@ func TestPinKeepsJSON(t *testing.T) {
 		}
 	}
 }
+
+// The parts of the text that edits touch are found whatever ends the file, and whatever the last value is.
+func TestPinAtTheEndOfTheFile(t *testing.T) {
+	t.Parallel()
+	const head = "apiVersion: datalayer.io/v1\nkind: RuntimeEnvironment\n" +
+		"spec: {title: A, language: r, dockerImage: a, resourcesRanges: {default: {limits: {}}}}\nmetadata:\n  name: a"
+	ref, err := name.NewDigest("r.example.org/a@" + testDigest)
+	require.NoError(t, err)
+	for tail, want := range map[string]string{
+		"":                                      "\n  annotations:\n    k: \"v\"\n",
+		"\n":                                    "\n  annotations:\n    k: \"v\"\n",
+		"\n\n# end\n":                           "\n  annotations:\n    k: \"v\"\n\n# end\n",
+		"\n  annotations:":                      "\n  annotations:\n    k: \"v\"\n",
+		"\n  annotations: ~":                    "\n  annotations:\n    k: \"v\"\n",
+		"\n  annotations: {}":                   "\n  annotations: {\"k\": \"v\"}",
+		"\n  annotations: {k: 'it''s', b: c}":   "\n  annotations: {k: 'v', b: c}",
+		"\n  annotations:\n    k: |\n      x\n": "",
+		"\n  annotations:\n    b: c":            "\n  annotations:\n    b: c\n    k: \"v\"\n",
+		"\n  annotations:\n    b: |+\n      c\n\n\n...\n": "\n  annotations:\n    k: \"v\"\n    b: |+\n      c\n\n\n...\n",
+	} {
+		o, err := ParseOverlay(File{Path: "o.yaml", Data: []byte(head + tail)}, nil)
+		require.NoError(t, err, tail)
+		pinned, err := o.Pin(ref, map[string]string{"k": "v"})
+		require.NoError(t, err, tail)
+		if want == "" { // written anew
+			require.Contains(t, string(pinned), "k: |-\n      v\n", tail)
+			continue
+		}
+		require.Equal(t, strings.Replace(head, "dockerImage: a", "dockerImage: "+ref.Name(), 1)+want, string(pinned), tail)
+	}
+}
+
+func TestSpecs(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, s := range parse(t, "dependencies: [b, 'a >=1', b]").Specs() {
+		got = append(got, s.String())
+	}
+	require.Equal(t, []string{"b", "a[version='>=1']", "b"}, got)
+}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"regexp"
 	"sort"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -40,11 +39,19 @@ func newSource(f File) *source {
 	return s
 }
 
-// lineBreak is the length of the line break that s begins with, as YAML counts them: 0 if there is none.
+// lineBreak is the length of the line break that s, not empty, begins with, as YAML counts them: 0 if there is none.
 func lineBreak(s string) int {
-	for _, b := range []string{"\r\n", "\n", "\r", "\u0085", "\u2028", "\u2029"} {
-		if strings.HasPrefix(s, b) {
-			return len(b)
+	switch s[0] {
+	case '\n':
+		return 1
+	case '\r':
+		if strings.HasPrefix(s, "\r\n") {
+			return 2
+		}
+		return 1
+	case 0xC2, 0xE2:
+		if r, n := utf8.DecodeRuneInString(s); r == 0x85 || r == 0x2028 || r == 0x2029 {
+			return n
 		}
 	}
 	return 0
@@ -124,14 +131,16 @@ func (s *source) documents(text string) ([]*yaml.Node, error) {
 }
 
 // parseYAML parses all documents of a text.
-func parseYAML(text string) (docs []*yaml.Node, err error) {
+func parseYAML(text string) ([]*yaml.Node, error) { return decodeAll(strings.NewReader(text)) }
+
+func decodeAll(r io.Reader) (docs []*yaml.Node, err error) {
 	defer func() {
 		// The parser indexes past its buffers on some malformed inputs: that is a malformed input, not a crash.
 		if r := recover(); r != nil {
 			docs, err = nil, fmt.Errorf("not readable as YAML (%v)", r)
 		}
 	}()
-	d := yaml.NewDecoder(strings.NewReader(text))
+	d := yaml.NewDecoder(r)
 	for {
 		var n yaml.Node
 		if err := d.Decode(&n); errors.Is(err, io.EOF) {
@@ -164,61 +173,73 @@ func (s *source) checkCharacters() error {
 	return nil
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-// maxProbes bounds how often a text is parsed again to find out where it stops to be YAML.
-const maxProbes = 500
+var yamlLine = regexp.MustCompile(`^yaml: (?:line \d+: )?`)
 
 // syntaxError turns an error of the YAML parser into one at its place. The parser gives a line that is near the
 // place and no column: the place is after the longest part of the text that can be parsed.
 func (s *source) syntaxError(text string, err error) *Error {
-	m := yamlLine.FindStringSubmatch(err.Error())
 	msg := err.Error()
-	reported := 1
-	if m != nil {
-		msg = msg[len(m[0]):]
-		reported, _ = strconv.Atoi(m[1])
+	msg = msg[len(yamlLine.FindString(msg)):]
+	read := charactersRead(text)
+	if strings.Contains(msg, "cannot start any token") {
+		// That token is the last that the parser looked at, and it looks four characters ahead.
+		last := max(0, read-4)
+		if i := strings.IndexAny(text[last:read], "@`%"); i >= 0 {
+			return s.badYAML(s.position(last+i), msg)
+		}
 	}
-	if at, ok := badCharacter(text); ok && strings.Contains(msg, "cannot start any token") {
-		return s.badYAML(s.position(at), msg)
-	}
-	if len(s.starts) > maxProbes {
-		return s.badYAML(s.position(s.firstWord(max(1, reported))), msg)
-	}
-	return s.badYAML(s.position(s.unparsed(text)), msg)
+	return s.badYAML(s.position(s.unparsed(text, read)), msg)
 }
 
-// unparsed is where what cannot be parsed of a text begins.
-func (s *source) unparsed(text string) int {
-	parses := func(end int) bool { _, err := parseYAML(text[:end]); return err == nil }
-	n := len(s.starts)
-	for n > 1 && !parses(s.starts[n-1]) {
-		n--
-	}
+// unparsed is where what cannot be parsed of a text begins, at the latest at an offset.
+func (s *source) unparsed(text string, latest int) int {
+	p := prober{text: text, budget: 1 << 20}
+	n := p.last(s.position(latest).Line, func(line int) int { return s.starts[line-1] })
 	start, end := s.bounds(n)
 	if tab := strings.IndexByte(text[start:end], '\t'); tab >= 0 && strings.TrimSpace(text[start:start+tab]) == "" {
 		return start + tab
 	}
-	if end-start > maxProbes {
-		return s.firstWord(n)
+	ends := []int{start}
+	for i := range text[start:end] {
+		if i > 0 {
+			ends = append(ends, start+i)
+		}
 	}
-	for end > start && !parses(end) {
-		_, size := utf8.DecodeLastRuneInString(text[start:end])
-		end -= size
-	}
-	return max(s.firstWord(n), end)
+	ends = append(ends, end)
+	return max(s.firstWord(n), ends[p.last(len(ends), func(i int) int { return ends[i-1] })-1])
 }
 
-// badCharacter is the offset of the character that no YAML token begins with: the parser has then read four
-// characters from it on, and no more.
-func badCharacter(text string) (int, bool) {
-	r := &oneByteReader{text: text}
-	if err := yaml.NewDecoder(r).Decode(&yaml.Node{}); err == nil {
-		return 0, false
+// prober finds out which beginnings of a text can be parsed.
+type prober struct {
+	text   string
+	budget int // how many bytes may be parsed for it one beginning after the other
+}
+
+func (p *prober) parses(end int) bool {
+	p.budget -= end
+	_, err := parseYAML(p.text[:end])
+	return err == nil
+}
+
+// last is the greatest i in 1 … n for which the text up to end(i) can be parsed; 1 if there is none. Where that
+// would take too long it is one that can be parsed while the next cannot.
+func (p *prober) last(n int, end func(i int) int) int {
+	for ; n > 1; n-- {
+		if p.budget < 0 {
+			return max(1, sort.Search(n, func(i int) bool { return i > 0 && !p.parses(end(i)) })-1)
+		}
+		if p.parses(end(n)) {
+			return n
+		}
 	}
-	last := max(0, r.read-4)
-	i := strings.IndexAny(text[last:r.read], "@`%")
-	return last + i, i >= 0
+	return 1
+}
+
+// charactersRead is how far the parser comes in a text that it cannot parse, its look ahead included.
+func charactersRead(text string) int {
+	r := &oneByteReader{text: text}
+	_, _ = decodeAll(r)
+	return r.read
 }
 
 // oneByteReader is read byte by byte, so that what was read tells how far its reader has come.
