@@ -183,3 +183,15 @@ func BenchmarkRead(b *testing.B) {
 		read(d)
 	}
 }
+
+func BenchmarkOpen(b *testing.B) {
+	at := "file://" + condatest.Corpus(b, "repodata/conda-forge")
+	o := Options{
+		Channels: []conda.Channel{{Name: "conda-forge", URL: at}}, Subdirs: []conda.Subdir{conda.Linux64, conda.NoArchSubdir},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := Open(b.Context(), o)
+		require.NoError(b, err)
+	}
+}

@@ -11,15 +11,17 @@ import (
 	"github.com/datalayer/conda2docker/conda/version"
 )
 
-// recordReader reads records of one document.
+// recordReader reads records of one name in one document.
 type recordReader struct {
 	*document
+	text     string // of the name that was read last
+	name     conda.PackageName
 	versions map[string]version.Version // each version has several builds
 }
 
 // read reads the entry whose key is at a place in the text. The file name is known also where there is an error.
-func (r recordReader) read(at uint32) (fileName string, record *conda.Record, err error) {
-	s := &scanner{text: r.text, at: int(at)}
+func (r *recordReader) read(at uint32) (fileName string, record *conda.Record, err error) {
+	s := &scanner{text: r.document.text, at: int(at)}
 	if fileName, err = s.string(); err != nil {
 		return "", nil, err
 	}
@@ -48,9 +50,13 @@ func (r recordReader) read(at uint32) (fileName string, record *conda.Record, er
 	if err != nil {
 		return fileName, nil, err
 	}
-	if record.Name, err = conda.ParsePackageName(name); err != nil {
-		return fileName, nil, err
+	if name != r.text || name == "" {
+		if r.name, err = conda.ParsePackageName(name); err != nil {
+			return fileName, nil, err
+		}
+		r.text = name
 	}
+	record.Name = r.name
 	known, ok := r.versions[text]
 	if !ok {
 		if known, err = version.Parse(text); err != nil {

@@ -96,23 +96,34 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 			x.parts = append(x.parts, &part{channel: c, subdir: s})
 		}
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
-	for _, p := range x.parts {
-		g.Go(func() error {
-			if err := p.load(gctx, o); err != nil {
-				return fmt.Errorf("channel %s: repodata of %s: %w", p.channel.Name, p.subdir, err)
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := x.load(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := x.check(o); err != nil {
 		return nil, err
 	}
 	return x, nil
+}
+
+// load loads all parts, several at a time. Of several errors it returns the one of the first part, so that it is the
+// same each time.
+func (x *Index) load(ctx context.Context, o Options) error {
+	var g errgroup.Group
+	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
+	errs := make([]error, len(x.parts))
+	for i, p := range x.parts {
+		g.Go(func() error {
+			errs[i] = p.load(ctx, o)
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs
+	for i, p := range x.parts {
+		if errs[i] != nil {
+			return fmt.Errorf("channel %s: repodata of %s: %w", p.channel.Name, p.subdir, errs[i])
+		}
+	}
+	return nil
 }
 
 // check tells of channels that are not there at all, and of what newer clients would find.
