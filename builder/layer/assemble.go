@@ -74,8 +74,10 @@ func (c *Cache) layer(ctx context.Context, key, name string, write func(io.Write
 		dir := filepath.Join(c.opts.Dir, layersDir)
 		err := c.mending(func() error {
 			return install(dir, func(w io.Writer) (_ string, err error) {
-				info, err = write(w)
-				return info.Digest.Encoded(), err
+				if info, err = write(w); err != nil {
+					return "", err
+				}
+				return info.Digest.Encoded(), nil
 			})
 		})
 		if err == nil {

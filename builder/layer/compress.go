@@ -142,7 +142,7 @@ func newChunker(c codec, tokens chan struct{}, out io.Writer) *chunker {
 		failed: make(chan struct{}), closed: make(chan struct{}),
 		result: sums{tar: sha256.New(), packed: sha256.New()},
 	}
-	go w.drain()
+	go w.drain(w.queue)
 	return w
 }
 
@@ -182,9 +182,9 @@ func (w *chunker) submit() error {
 }
 
 // drain writes the chunks in the order in which they came.
-func (w *chunker) drain() {
+func (w *chunker) drain(queue <-chan *chunk) {
 	defer close(w.closed)
-	for c := range w.queue {
+	for c := range queue {
 		<-c.done
 		if w.err != nil {
 			continue

@@ -24,11 +24,16 @@ import (
 // text is n bytes that compress about as code does, the same for a seed each time.
 func text(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = "abcdefghij klmnopqrstuv(=).,\n0123456789"[r.IntN(39)>>r.IntN(3)]
+	words := make([]byte, 16<<10)
+	for i := range words {
+		words[i] = "abcdefghij klmnopqrstuv(=).,\n0123456789"[r.IntN(39)>>r.IntN(3)]
 	}
-	return b
+	b := make([]byte, 0, n+64)
+	for len(b) < n {
+		at := r.IntN(len(words) - 64)
+		b = append(b, words[at:at+4+r.IntN(60)]...)
+	}
+	return b[:n]
 }
 
 // packTar writes files into one compressed tar.
@@ -52,7 +57,7 @@ func packTar(t testing.TB, c codec, tokens int, files map[string][]byte, order .
 func codecs(t testing.TB) []codec {
 	t.Helper()
 	var all []codec
-	for kind, levels := range map[Compression][]int{Gzip: {0, 1, 6, 9}, Zstd: {0, 1, 9}} {
+	for kind, levels := range map[Compression][]int{Gzip: {0, 6}, Zstd: {0, 1}} {
 		for _, level := range levels {
 			c, err := newCodec(kind, level)
 			require.NoError(t, err)

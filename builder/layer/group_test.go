@@ -53,7 +53,7 @@ func fresh(before, after []Group) int {
 
 func TestGroupsAreStable(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for round := range 50 {
+	for round := range 10 {
 		segments := environment(r, 300)
 		before := Groups(segments, 0)
 		require.LessOrEqual(t, len(before), DefaultBudget)

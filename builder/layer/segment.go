@@ -146,10 +146,11 @@ func (in Input) check() error {
 // target leaves out of the target what the package's files do not depend on: only noarch python is told which python there is,
 // so that all others have one segment for every environment.
 func (in Input) target() link.Target {
-	t := in.Target
-	if in.Record.NoArch != conda.NoArchPython {
-		t.Python = nil
+	t, r := in.Target, in.Record
+	if r.NoArch == conda.NoArchPython || r.NoArch == conda.NoArchNone && r.Subdir == conda.NoArchSubdir {
+		return t // where the record does not say which noarch it is, the archive will
 	}
+	t.Python = nil
 	return t
 }
 

@@ -43,8 +43,8 @@ func (c *Cache) loadSegment(id string, in Input) (Segment, bool) {
 	if err != nil {
 		return Segment{}, false
 	}
-	var ix index
-	if err := msgpack.Unmarshal(raw, &ix); err != nil || ix.Format != formatVersion || len(ix.Places) != len(ix.Package.Paths) {
+	ix, err := unmarshalIndex(raw)
+	if err != nil {
 		return Segment{}, false
 	}
 	s := ix.segment(id, in, filepath.Join(dir, blobFile))
@@ -130,6 +130,17 @@ func (ix index) marshal() ([]byte, error) {
 		return nil, fmt.Errorf("writing the index: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+func unmarshalIndex(raw []byte) (index, error) {
+	var ix index
+	if err := msgpack.Unmarshal(raw, &ix); err != nil {
+		return index{}, fmt.Errorf("reading the index: %w", err)
+	}
+	if ix.Format != formatVersion || len(ix.Places) != len(ix.Package.Paths) {
+		return index{}, fmt.Errorf("reading the index: it is not of format %d, or not whole", formatVersion)
+	}
+	return ix, nil
 }
 
 // whole reports whether a blob is what it should be, as far as the options want that checked.

@@ -1,0 +1,87 @@
+package layer
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/datalayer/conda2docker/conda/link"
+)
+
+// If one of these digests changes, formatVersion must change with it: caches hold segments of the old form, which must not be
+// mixed with those of the new. A new version of the compressor, of conda/link or of archive/tar may be the reason.
+func TestGoldenSegments(t *testing.T) {
+	require.Equal(t, 1, formatVersion, "a new format has new digests")
+	want := map[Compression][]string{
+		Gzip: {
+			"sha256:7a75e758621e839e731a6a47b298d377b4768bd2e8ca7f3b3a0b5f9a1b633477", // native
+			"sha256:6b0a33609bc3308acc512b7d372f5e146876a8d5f34011f165c2a0c82d84df18", // pure
+			"sha256:6cd56d9c1e0fee6dbb24e3fba5794780790b9588984c30c58c846c07b54fd3bb", // meta
+		},
+		Zstd: {
+			"sha256:f725d0faf346c9f4050e06da008300e23a1f3218dd471e324398103ff0ba8164", // native
+			"sha256:4b064303e2101f0c33b7b88ac9b6c75792f7e28e6cdab0278047e3a44495cabd", // pure
+			"sha256:2c1ce468d9f3d941396801f6e3afc8921466650dd05430fe644cd3537713d27f", // meta
+		},
+	}
+	inputs := sampleInputs(t)
+	for kind, digests := range want {
+		for i, s := range segments(t, openCache(t, Options{Compression: kind}), inputs, 1) {
+			require.Equal(t, digests[i], s.blob.digest.String(), "%s with %s", s.Dist, kind)
+		}
+	}
+}
+
+// The index beside a segment is written as arrays of fields: other fields are another format.
+func TestGoldenIndex(t *testing.T) {
+	require.Equal(t, 1, formatVersion)
+	want, err := os.ReadFile(filepath.Join("testdata", "index-fields.txt"))
+	require.NoError(t, err)
+	require.Equal(t, string(want), describe(reflect.TypeFor[index](), ""))
+}
+
+// describe is a type's fields, a line each, as far as this module declares them.
+func describe(t reflect.Type, indent string) string {
+	var b strings.Builder
+	for f := range t.Fields() {
+		fmt.Fprintf(&b, "%s%s %s\n", indent, f.Name, f.Type)
+		e := f.Type
+		for e.Kind() == reflect.Slice || e.Kind() == reflect.Pointer {
+			e = e.Elem()
+		}
+		if e.Kind() == reflect.Struct {
+			b.WriteString(describe(e, indent+"\t"))
+		}
+	}
+	return b.String()
+}
+
+// What link says of a package comes back from the cache to the last detail, so that conda-meta is the same.
+func TestIndexKeepsThePackage(t *testing.T) {
+	zero := int64(0)
+	want := index{
+		Format: formatVersion, TarSize: 1, Size: 2, BlobSize: 3, Digest: "sha256:a", DiffID: "sha256:b", Chunks: []int64{4, 5},
+		Package: link.Package{
+			Paths: []link.Path{
+				{Path: "a", Type: link.Regular, Mode: 0o755, SHA256: "s", Meta: link.MetaPath{Path: "site-packages/a", SizeInBytes: &zero, NoLink: true}},
+				{Path: "b", Type: link.Symlink, Link: "a"},
+			},
+			EntryPoints: []link.EntryPoint{{Command: "c", Module: "m", Function: "f"}},
+			Scripts:     link.Scripts{PostLink: "bin/.a-post-link.sh", Activate: []string{"x"}},
+			Bytecode:    []link.Bytecode{{Source: "a.py", Path: "a.pyc"}},
+			Index:       []byte(`{"name":"a"}`), About: []byte(`{}`),
+			NoArch: "python", Warnings: []string{"w"},
+		},
+		Places: []placed{{1, 2}, {3, 4}},
+	}
+	raw, err := want.marshal()
+	require.NoError(t, err)
+	got, err := unmarshalIndex(raw)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
