@@ -182,4 +182,3 @@ func TestConnect(t *testing.T) {
 	_, err = engine.Open(ctx, engine.Options{Address: "unix://" + filepath.Join(t.TempDir(), "none.sock")})
 	require.ErrorContains(t, err, "is buildkitd running there?")
 }
-

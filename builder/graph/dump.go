@@ -28,7 +28,7 @@ func (g *Graph) Dump(w io.Writer) error {
 			inputs = append(inputs, fmt.Sprint(numbers[in.Digest]))
 		}
 		line := strings.Join(slices.DeleteFunc([]string{
-			fmt.Sprint(i + 1), verb(&op), strings.Join(inputs, ","), detail(&op), name(g.Definition, d),
+			fmt.Sprint(i + 1), verb(&op), strings.Join(inputs, ","), detail(&op, inputs), name(g.Definition, d),
 		}, func(s string) bool { return s == "" }), " ")
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
@@ -53,7 +53,7 @@ func verb(op *pb.Op) string {
 	return fmt.Sprintf("%T", op.Op)
 }
 
-func detail(op *pb.Op) string {
+func detail(op *pb.Op, inputs []string) string {
 	switch o := op.Op.(type) {
 	case *pb.Op_Source:
 		parts := []string{o.Source.Identifier}
@@ -62,14 +62,14 @@ func detail(op *pb.Op) string {
 		}
 		return strings.Join(parts, " ")
 	case *pb.Op_Exec:
-		return execDetail(o.Exec)
+		return execDetail(o.Exec, inputs)
 	case *pb.Op_File:
 		return fileDetail(o.File)
 	}
 	return ""
 }
 
-func execDetail(e *pb.ExecOp) string {
+func execDetail(e *pb.ExecOp, inputs []string) string {
 	parts := []string{fmt.Sprintf("%q", e.Meta.Args)}
 	parts = append(parts, e.Meta.Env...)
 	parts = append(parts, "dir="+e.Meta.Cwd, "user="+e.Meta.User, "network="+strings.ToLower(e.Network.String()))
@@ -80,7 +80,7 @@ func execDetail(e *pb.ExecOp) string {
 		s := strings.ToLower(m.MountType.String()) + ":" + m.Dest
 		switch m.MountType {
 		case pb.MountType_BIND:
-			s += fmt.Sprintf("(from %d%s)", m.Input, m.Selector)
+			s += fmt.Sprintf("(%s of %s)", m.Selector, inputs[m.Input])
 		case pb.MountType_SECRET:
 			s += fmt.Sprintf("(id %s, %o, %d:%d)", m.SecretOpt.ID, m.SecretOpt.Mode, m.SecretOpt.Uid, m.SecretOpt.Gid)
 		}
