@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	syftsbom "github.com/anchore/syft/syft/sbom"
+	"github.com/klauspost/compress/zstd"
 )
 
 // cacheFormat is to be raised whenever the same image gives other packages than before.

@@ -3,114 +3,130 @@ package scan
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"time"
+
+	"github.com/anchore/clio"
+	"github.com/anchore/grype/grype"
+	"github.com/anchore/grype/grype/distro"
+	"github.com/anchore/grype/grype/match"
+	"github.com/anchore/grype/grype/pkg"
+	"github.com/anchore/grype/grype/presenter/models"
+	"github.com/anchore/grype/grype/vulnerability"
 
 	"github.com/datalayer/conda2docker/sbom"
 )
 
 // Options says which database is asked, and what is let pass.
 type Options struct {
-	DBDir     string        // folder of the Grype database
-	Update    bool          // fetch the database when it is absent or outdated
+	DBDir     string        // folder of the Grype database, as Grype's own db.cache-dir
+	Update    bool          // fetch the database when it is absent or outdated, or when there is a newer one
 	LatestURL string        // where the newest database is announced; Grype's own place when empty
-	MaxAge    time.Duration // an older database is refused; 5 days when zero, any age when negative
 	CA        string        // PEM file with the certificate authority of LatestURL; the system's when empty
+	MaxAge    time.Duration // an older database is refused; 5 days when zero, any age when negative
 
-	FailOn    Severity // the lowest severity that is refused; none when zero
+	FailOn    Severity // the lowest severity that is refused; nothing is refused when it is None
 	OnlyFixed bool     // refuse only what has a fix
 
 	Version string // the version of conda2docker, for the reports
 }
 
-// Severity is how bad a vulnerability is.
-type Severity int
-
-// The severities, in order.
-const (
-	None Severity = iota // no severity: a gate that is open
-	Unknown
-	Negligible
-	Low
-	Medium
-	High
-	Critical
-)
-
-// String is the severity's name, in lower case; "" for None.
-func (s Severity) String() string {
-	return [...]string{"", "unknown", "negligible", "low", "medium", "high", "critical"}[s]
-}
-
-// ParseSeverity reads the severity of a gate; "" is None.
-func ParseSeverity(s string) (Severity, error) {
-	for v := Negligible; v <= Critical; v++ {
-		if v.String() == s {
-			return v, nil
-		}
-	}
-	if s == "" {
-		return None, nil
-	}
-	return None, fmt.Errorf("severity %q: want negligible, low, medium, high or critical", s)
-}
-
-// Finding is one vulnerability of one package.
-type Finding struct {
-	ID       string // e.g. "CVE-2023-38545" or "GHSA-j8r2-6x86-q33q"
-	Aliases  []string
-	Severity Severity
-	Package  string
-	Version  string
-	Type     string   // the package's kind: "conda", "python", "deb", …
-	FixedIn  []string // the versions in which it is fixed
-	Location []string // where in the image the package was found
-	URL      string   // where the advisory is published
-}
-
-// Counts is the number of findings of each severity.
-type Counts struct {
-	Critical, High, Medium, Low, Negligible, Unknown int
-}
-
-// Database says which database was asked.
-type Database struct {
-	Schema string // e.g. "v6.1.10"
-	Built  time.Time
-	Path   string
-}
-
-// Report is what a scan found.
+// Report is what a scan found. It does not change.
 type Report struct {
 	Database Database
 	Counts   Counts
 	Findings []Finding // all of them, the worst first
-	Blocking []Finding // those at or above the gate
+	Blocking []Finding // those that the gate refuses
+	Warnings []string  // what the report lacks: packages that could not be looked up, a database that is not the newest
+
+	id       clio.Identification
+	document models.Document
+	doc      *sbom.Document
 }
 
-// WriteJSON writes the report as Grype does.
-func (r *Report) WriteJSON(io.Writer) error { return errors.ErrUnsupported }
-
-// WriteTable writes the report for people.
-func (r *Report) WriteTable(io.Writer) error { return errors.ErrUnsupported }
-
-// WriteSARIF writes the report in the static analysis interchange format, 2.1.0.
-func (r *Report) WriteSARIF(io.Writer) error { return errors.ErrUnsupported }
+// Database says which database was asked.
+type Database struct {
+	Schema string    // e.g. "v6.1.10"
+	Built  time.Time // the advisories are of that day
+	Path   string
+}
 
 // Scan looks the document's packages up in the database. When the gate refuses, the error is a *GateError, and
 // the report is there too.
-func Scan(_ context.Context, doc *sbom.Document, _ Options) (*Report, error) {
-	return nil, fmt.Errorf("scanning %s for vulnerabilities: %w", doc.Digest(), errors.ErrUnsupported)
+func Scan(ctx context.Context, doc *sbom.Document, opts Options) (*Report, error) {
+	db, err := openDatabase(opts)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close() //nolint:errcheck // read only
+	r, err := lookUp(ctx, doc, db, opts)
+	if err != nil {
+		return nil, fmt.Errorf("looking up the packages of %s: %w", doc.Digest(), err)
+	}
+	if r.Blocking = blocking(r.Findings, opts); len(r.Blocking) > 0 {
+		return r, &GateError{FailOn: opts.FailOn, Blocking: r.Blocking}
+	}
+	return r, nil
 }
 
-// GateError says which findings the gate refuses.
-type GateError struct {
-	FailOn   Severity
-	Blocking []Finding
+// lookUp matches the packages and makes the report.
+func lookUp(ctx context.Context, doc *sbom.Document, db *database, opts Options) (*Report, error) {
+	s := doc.SBOM()
+	system := distro.FromRelease(s.Artifacts.LinuxDistribution, distro.DefaultFixChannels())
+	packages := pkg.FromPtrs(withoutOverlap(withDistro(pkg.FromCollection(s.Artifacts.Packages, s.Relationships, pkg.SynthesisConfig{}), system)))
+	about := pkg.Context{Source: &s.Source, Distro: system}
+
+	failures := &failures{}
+	matcher := grype.VulnerabilityMatcher{
+		VulnerabilityProvider: db.provider,
+		Matchers:              failures.watch(matchers()),
+		IgnoreRules:           kernelHeaders,
+	}
+	matches, ignored, err := matcher.FindMatchesContext(ctx, packages, about)
+	if err != nil {
+		return nil, err
+	}
+	once := onceEach(matches.Sorted())
+	kept := match.NewMatches(once...)
+	id := clio.Identification{Name: "conda2docker", Version: opts.Version}
+	document, err := models.NewDocument(id, packages, about, kept, ignored, db.provider, nil, db.provenance(), models.SortBySeverity, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	findings := findingsOf(kept.Sorted(), db.provider)
+	return &Report{
+		Database: db.about, Counts: count(findings), Findings: findings, Warnings: slices.Concat(db.warnings, failures.list()),
+		id: id, document: document, doc: doc,
+	}, nil
 }
 
-func (e *GateError) Error() string {
-	return fmt.Sprintf("%d findings of severity %s or worse", len(e.Blocking), e.FailOn)
+// kernelHeaders are Debian's packages of headers, which carry the kernel's version but not its code; Grype's
+// command line ignores the kernel's advisories for them too.
+var kernelHeaders = []match.IgnoreRule{
+	{Package: match.IgnoreRulePackage{Name: "linux(-.*)?-headers-.*", UpstreamName: "linux.*", Type: "deb"}, MatchType: match.ExactIndirectMatch},
+	{Package: match.IgnoreRulePackage{Name: "linux-libc-dev", UpstreamName: "linux", Type: "deb"}, MatchType: match.ExactIndirectMatch},
+	{Package: match.IgnoreRulePackage{Name: "linux-kbuild-.*", UpstreamName: "linux.*", Type: "deb"}, MatchType: match.ExactIndirectMatch},
+}
+
+// withDistro gives the packages the distribution that their advisories are looked up by.
+func withDistro(packages []*pkg.Package, system *distro.Distro) []*pkg.Package {
+	for _, p := range packages {
+		if p.Distro == nil {
+			p.Distro = system
+		}
+	}
+	return packages
+}
+
+// metadata is what is known of a match's vulnerability beside where it applies.
+func metadata(m match.Match, provider vulnerability.Provider) *vulnerability.Metadata {
+	if m.Vulnerability.Metadata != nil {
+		return m.Vulnerability.Metadata
+	}
+	md, err := provider.VulnerabilityMetadata(m.Vulnerability.Reference) //nolint:staticcheck // for records without
+	if err != nil || md == nil {
+		return &vulnerability.Metadata{}
+	}
+	return md
 }
