@@ -1,0 +1,158 @@
+package lock
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/datalayer/conda2docker/conda"
+)
+
+// Keys of a conda-lock file's custom_metadata under which this program keeps what the format has no place for.
+const (
+	recordKey  = "conda2docker/record/"  // + the archive's URL: an extra
+	virtualKey = "conda2docker/virtual/" // + the platform: virtual packages that were taken for granted
+)
+
+// extra is what a conda-lock file does not say of a record. It makes that a build from a lock and one from
+// the channels' index are the same.
+type extra struct {
+	Channel                string   `json:"channel,omitempty"` // its name, where that does not follow from its URL
+	Build                  string   `json:"build,omitempty"`   // where it does not follow from the file's name
+	BuildNumber            int64    `json:"build_number,omitempty"`
+	Constrains             []string `json:"constrains,omitempty"`
+	Depends                []string `json:"depends,omitempty"` // where a map from name to constraint cannot say it
+	Features               string   `json:"features,omitempty"`
+	License                string   `json:"license,omitempty"`
+	LicenseFamily          string   `json:"license_family,omitempty"`
+	NoArch                 string   `json:"noarch,omitempty"`
+	PythonSitePackagesPath string   `json:"python_site_packages_path,omitempty"`
+	Size                   int64    `json:"size,omitempty"`
+	Timestamp              int64    `json:"timestamp,omitempty"`
+	TrackFeatures          []string `json:"track_features,omitempty"`
+}
+
+// extraOf is what has to be added to the record that plain makes of the file's own fields.
+func extraOf(r, plain *conda.Record) extra {
+	e := extra{
+		BuildNumber: r.BuildNumber, Constrains: r.Constrains, Features: r.Features, License: r.License,
+		LicenseFamily: r.LicenseFamily, NoArch: string(r.NoArch), PythonSitePackagesPath: r.PythonSitePackagesPath,
+		Size: r.Size, Timestamp: r.Timestamp, TrackFeatures: r.TrackFeatures,
+	}
+	if r.Channel.Name != plain.Channel.Name {
+		e.Channel = r.Channel.Name
+	}
+	if r.Build != plain.Build {
+		e.Build = r.Build
+	}
+	if !slices.Equal(r.Depends, plain.Depends) {
+		e.Depends = r.Depends
+	}
+	return e
+}
+
+// text is the extra as JSON; "" where there is none.
+func (e extra) text() (string, error) {
+	if reflect.ValueOf(e).IsZero() {
+		return "", nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(b.String()), nil
+}
+
+// apply adds the extra to a record that is being read.
+func (e extra) apply(r *conda.Record) {
+	r.BuildNumber, r.Constrains, r.Features, r.License = e.BuildNumber, e.Constrains, e.Features, e.License
+	r.LicenseFamily, r.NoArch, r.PythonSitePackagesPath = e.LicenseFamily, conda.NoArch(e.NoArch), e.PythonSitePackagesPath
+	r.Size, r.Timestamp, r.TrackFeatures = e.Size, e.Timestamp, e.TrackFeatures
+	if e.Channel != "" {
+		r.Channel.Name = e.Channel
+	}
+	if e.Build != "" {
+		r.Build = e.Build
+	}
+	if e.Depends != nil {
+		r.Depends = e.Depends
+	}
+}
+
+func virtualTexts(virtual []conda.VirtualPackage) []string {
+	out := make([]string, len(virtual))
+	for i, v := range virtual {
+		out[i] = v.String()
+	}
+	slices.Sort(out)
+	return out
+}
+
+func parseVirtual(s string) ([]conda.VirtualPackage, error) {
+	var out []conda.VirtualPackage
+	for _, f := range strings.Fields(s) {
+		v, err := conda.ParseVirtualPackage(f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// depend is one entry of a conda-lock file's dependencies.
+type depend struct{ name, constraint string }
+
+// dependMap says dependencies as a map from name to constraint, in their order; those on one name are
+// joined as well as they can be.
+func dependMap(depends []string) []depend {
+	var out []depend
+	for _, d := range depends {
+		end := strings.IndexAny(d, " =<>!~[")
+		if end < 0 {
+			end = len(d)
+		}
+		name, constraint := d[:end], strings.TrimSpace(d[end:])
+		i := slices.IndexFunc(out, func(o depend) bool { return o.name == name })
+		switch {
+		case i < 0:
+			out = append(out, depend{name, constraint})
+		case out[i].constraint == "" || out[i].constraint == "*":
+			out[i].constraint = constraint
+		case constraint != "" && constraint != "*":
+			out[i].constraint += "," + constraint
+		}
+	}
+	return out
+}
+
+func (d depend) String() string {
+	if d.constraint == "" {
+		return d.name
+	}
+	return d.name + " " + d.constraint
+}
+
+func dependTexts(depends []depend) []string {
+	var out []string
+	for _, d := range depends {
+		out = append(out, d.String())
+	}
+	return out
+}
+
+// parseExtra reads an extra.
+func parseExtra(s string) (extra, error) {
+	var e extra
+	dec := json.NewDecoder(strings.NewReader(s))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&e); err != nil {
+		return extra{}, fmt.Errorf("reading %q: %w", s, err)
+	}
+	return e, nil
+}

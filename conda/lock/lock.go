@@ -1,0 +1,210 @@
+// Package lock says exactly which packages an environment consists of on each platform, and keeps that in files.
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/solve"
+)
+
+// Main is the category of what is always installed.
+const Main = "main"
+
+// Lock is an environment's packages on one or several platforms. Its values are shared and are not changed.
+type Lock struct {
+	Channels  []Channel
+	Platforms []Platform
+	Sources   []string          // the files that were locked, relative to the lock
+	Custom    map[string]string // whatever else a file's author noted
+}
+
+// Channel is one of the channels that were resolved against, as the file writes it.
+type Channel struct {
+	URL     string   // its name or URL, without credentials
+	EnvVars []string // environment variables that its URL needs
+}
+
+// Platform is the environment on one platform.
+type Platform struct {
+	Subdir      conda.Subdir // "" where an @EXPLICIT file does not tell
+	ContentHash string       // what was asked for: see Inputs.Hash; "" when not known
+	Virtual     []conda.VirtualPackage
+	Packages    []Package // in the order in which they are linked
+	Pip         []PipPackage
+}
+
+// Package is a conda package.
+type Package struct {
+	Record   *conda.Record
+	Category string // Main, or a group of its own, such as "dev"
+}
+
+// PipPackage is a package that pip installs.
+type PipPackage struct {
+	Name, Version string
+	URL           string
+	SHA256, MD5   string
+	Depends       []string // "name" or "name constraint"
+	Source        string   // the URL that was asked for, where it was one
+	Category      string
+}
+
+// Packages are records in the category Main.
+func Packages(records []*conda.Record) []Package {
+	out := make([]Package, len(records))
+	for i, r := range records {
+		out[i] = Package{Record: r, Category: Main}
+	}
+	return out
+}
+
+// New makes a lock of solved platforms. It sorts packages into link order and takes credentials out of URLs.
+func New(channels []conda.Channel, sources []string, platforms ...Platform) (*Lock, error) {
+	l := &Lock{Sources: slices.Clone(sources)}
+	for _, c := range channels {
+		l.Channels = append(l.Channels, Channel{URL: channelText(c)})
+	}
+	for _, p := range platforms {
+		if err := l.add(p); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// add takes a platform over.
+func (l *Lock) add(p Platform) error {
+	if p.Subdir == "" || p.Subdir == conda.NoArchSubdir {
+		return errors.New("locking: a platform such as linux-64 is needed")
+	}
+	if _, ok := l.platform(p.Subdir); ok {
+		return fmt.Errorf("locking: %s is there twice", p.Subdir)
+	}
+	p.Packages = slices.Clone(p.Packages)
+	for i, k := range p.Packages {
+		if k.Record.MD5 == "" && k.Record.SHA256 == "" {
+			return fmt.Errorf("locking %s: its channel's index has no checksum of it", k.Record)
+		}
+		if u := withoutCredentials(k.Record.URL); u != k.Record.URL {
+			r := *k.Record
+			r.URL, r.Channel.URL = u, withoutCredentials(r.Channel.URL)
+			p.Packages[i].Record = &r
+		}
+	}
+	p.Packages = linkOrder(p.Packages)
+	l.Platforms = append(l.Platforms, p)
+	return nil
+}
+
+// linkOrder sorts packages that may be of several categories.
+func linkOrder(packages []Package) []Package {
+	byRecord := map[conda.PackageName][]Package{}
+	var records []*conda.Record
+	for _, p := range packages {
+		if byRecord[p.Record.Name] == nil {
+			records = append(records, p.Record)
+		}
+		byRecord[p.Record.Name] = append(byRecord[p.Record.Name], p)
+	}
+	out := make([]Package, 0, len(packages))
+	for _, r := range solve.LinkOrder(records) {
+		same := byRecord[r.Name]
+		slices.SortFunc(same, func(a, b Package) int { return strings.Compare(a.Category, b.Category) })
+		out = append(out, same...)
+	}
+	return out
+}
+
+// platform finds a platform; where there is one alone that does not say what it is, that.
+func (l *Lock) platform(s conda.Subdir) (*Platform, bool) {
+	for i := range l.Platforms {
+		if l.Platforms[i].Subdir == s || l.Platforms[i].Subdir == "" {
+			return &l.Platforms[i], true
+		}
+	}
+	return nil, false
+}
+
+// Platform is the environment on one platform; its error names those that there are.
+func (l *Lock) Platform(s conda.Subdir) (*Platform, error) {
+	if p, ok := l.platform(s); ok {
+		return p, nil
+	}
+	names := make([]string, len(l.Platforms))
+	for i, p := range l.Platforms {
+		names[i] = string(p.Subdir)
+	}
+	return nil, fmt.Errorf("the lock has no packages for %s: it has %s; lock the environment for it too", s, strings.Join(names, ", "))
+}
+
+// Records are a platform's conda packages in link order: those of the category Main, and of others by name.
+func (l *Lock) Records(s conda.Subdir, categories ...string) ([]*conda.Record, error) {
+	p, err := l.Platform(s)
+	if err != nil {
+		return nil, err
+	}
+	var out []*conda.Record
+	seen := map[conda.PackageName]*conda.Record{}
+	for _, k := range p.Packages {
+		if !wanted(k.Category, categories) {
+			continue
+		}
+		if other := seen[k.Record.Name]; other == nil {
+			out = append(out, k.Record)
+		} else if other.URL != k.Record.URL {
+			return nil, fmt.Errorf("the lock has %s and %s for %s", other, k.Record, s)
+		}
+		seen[k.Record.Name] = k.Record
+	}
+	return out, nil
+}
+
+// PipPackages are what pip installs on a platform, chosen as Records chooses.
+func (l *Lock) PipPackages(s conda.Subdir, categories ...string) ([]PipPackage, error) {
+	p, err := l.Platform(s)
+	if err != nil {
+		return nil, err
+	}
+	var out []PipPackage
+	for _, k := range p.Pip {
+		if wanted(k.Category, categories) && !slices.ContainsFunc(out, func(o PipPackage) bool { return o.Name == k.Name }) {
+			out = append(out, k)
+		}
+	}
+	return out, nil
+}
+
+func wanted(category string, categories []string) bool {
+	return category == Main || slices.Contains(categories, category)
+}
+
+// Stale reports whether the lock was made of other inputs than those with this hash, or not for this platform.
+func (l *Lock) Stale(inputHash string, s conda.Subdir) bool {
+	p, ok := l.platform(s)
+	return !ok || p.ContentHash != inputHash
+}
+
+const alias = "https://conda.anaconda.org/" // where a channel's short name leads
+
+// channelText is a channel as lock files write it.
+func channelText(c conda.Channel) string {
+	if alias+c.Name == c.URL {
+		return c.Name
+	}
+	return withoutCredentials(c.URL)
+}
+
+var (
+	userinfo = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/]*@`)
+	token    = regexp.MustCompile(`/t/[^/]+`)
+)
+
+// withoutCredentials takes the user's name, password and token out of a URL.
+func withoutCredentials(s string) string {
+	return token.ReplaceAllString(userinfo.ReplaceAllString(s, "$1"), "")
+}
