@@ -71,7 +71,7 @@ func TestEntries(t *testing.T) {
 			info, payload, err := read(t.Context(), b, archive.Options{Name: name})
 			require.NoError(t, err)
 			require.Equal(t, []string{"info/index.json"}, paths(info))
-			require.Equal(t, index.body, info[0].body)
+			require.Equal(t, index().body, info[0].body)
 			require.Equal(t, []string{"bin", "bin/tool", "lib/libz.so", "bin/again", "bin/thrice", "share/up"}, paths(payload))
 			tool := payload[1]
 			require.Equal(t, archive.Regular, tool.Type)
@@ -144,7 +144,7 @@ func TestBomb(t *testing.T) {
 	require.ErrorContains(t, err, "limit of 16777216 bytes")
 
 	tail := append(tarball(t, file("a", "x")), zeros...)
-	b = zipped(t, zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index))},
+	b = zipped(t, zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index()))},
 		zipMember{"pkg-d.tar.zst", compressZstd(t, tail)})
 	_, _, err = read(t.Context(), b, archive.Options{Name: "demo.conda", Limits: archive.Limits{TotalBytes: 1000}})
 	require.ErrorContains(t, err, "unpacks to more than the limit")
@@ -170,7 +170,7 @@ func TestTruncated(t *testing.T) {
 	}
 	// A zip whose tarball ends too early is told apart from one whose own end is missing.
 	z := compressZstd(t, tarball(t, file("lib/a", string(body))))
-	b := zipped(t, zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index))}, zipMember{"pkg-d.tar.zst", z[:len(z)/2]})
+	b := zipped(t, zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index()))}, zipMember{"pkg-d.tar.zst", z[:len(z)/2]})
 	_, _, err := read(t.Context(), b, archive.Options{Name: "demo.conda"})
 	require.ErrorContains(t, err, "truncated")
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
@@ -196,7 +196,7 @@ func TestMislabelled(t *testing.T) {
 		{"a.tar.bz2", "\x1f\x8b\x08\x00", "it is gzip"},
 		{"a.tar.bz2", "\xfd7zXZ\x00", "it is xz"},
 		{"a.conda", "\x28\xb5\x2f\xfd", "it is zstandard"},
-		{"a.tar.bz2", string(tarball(t, index)), "it is a tarball that is not compressed"},
+		{"a.tar.bz2", string(tarball(t, index())), "it is a tarball that is not compressed"},
 		{"a.conda", "<!DOCTYPE html>", "it is HTML or XML"},
 		{"a.conda", `{"error": "not found"}`, "it is JSON"},
 		{"a.conda", "hello", "it is no known archive"},
@@ -214,9 +214,9 @@ func TestMislabelled(t *testing.T) {
 }
 
 func TestCondaZip(t *testing.T) {
-	info := zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index))}
+	info := zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index()))}
 	pkg := zipMember{"pkg-d.tar.zst", compressZstd(t, tarball(t, file("a", "x"), file("info/licenses/MIT", "x")))}
-	for _, order := range [][]zipMember{{info, pkg, metadata}, {pkg, metadata, info}, {metadata, {"future", []byte("x")}, pkg, info}} {
+	for _, order := range [][]zipMember{{info, pkg, metadata()}, {pkg, metadata(), info}, {metadata(), {"future", []byte("x")}, pkg, info}} {
 		in, payload, err := read(t.Context(), zipped(t, order...), archive.Options{Name: "d.conda"})
 		require.NoError(t, err)
 		require.Equal(t, []string{"info/index.json"}, paths(in))
@@ -226,14 +226,14 @@ func TestCondaZip(t *testing.T) {
 		members []zipMember
 		want    string
 	}{
-		{[]zipMember{metadata, pkg}, "no info-*.tar.zst"},
-		{[]zipMember{metadata, info}, "no pkg-*.tar.zst"},
+		{[]zipMember{metadata(), pkg}, "no info-*.tar.zst"},
+		{[]zipMember{metadata(), info}, "no pkg-*.tar.zst"},
 		{[]zipMember{info, {"pkg-e.tar.zst", pkg.body}}, "parts of two packages"},
 		{[]zipMember{info, pkg, {"pkg-e.tar.zst", pkg.body}}, `both "pkg-d.tar.zst" and "pkg-e.tar.zst"`},
 		{[]zipMember{{"home/info-d.tar.zst", info.body}, {"home/pkg-d.tar.zst", pkg.body}}, "not at its top"},
 		{[]zipMember{info, pkg, {"metadata.json", []byte(`{"conda_pkg_format_version": 3}`)}}, `format "3"`},
 		{[]zipMember{info, pkg, {"metadata.json", []byte(`{`)}}, "reading metadata.json"},
-		{[]zipMember{pkg, {"info-d.tar.zst", compressZstd(t, tarball(t, index, file("bin/a", "x")))}}, `"bin/a" is in the tarball of info/`},
+		{[]zipMember{pkg, {"info-d.tar.zst", compressZstd(t, tarball(t, index(), file("bin/a", "x")))}}, `"bin/a" is in the tarball of info/`},
 		{[]zipMember{info, {"pkg-d.tar.zst", compressZstd(t, tarball(t, file("info/paths.json", "x")))}}, `"info/paths.json" is in the tarball of the files`},
 	} {
 		_, _, err := read(t.Context(), zipped(t, tc.members...), archive.Options{Name: "d.conda"})
@@ -250,10 +250,10 @@ func TestInfoAnywhere(t *testing.T) {
 		info    []string
 		want    string
 	}{
-		{"in front", []member{index, pathsJSON, file("a", "x"), file("info/recipe/meta.yaml", "x")}, []string{"info/index.json", "info/paths.json"}, ""},
-		{"in the middle", []member{file("a", "x"), index, pathsJSON, file("z", "x")}, []string{"info/index.json", "info/paths.json"}, ""},
-		{"incomplete in front", []member{index, file("a", "x"), pathsJSON}, []string{"info/index.json", "info/paths.json"}, ""},
-		{"too late", []member{index, pathsJSON, file("a", "x"), file("info/link.json", "{}")}, nil, `"info/link.json" comes after the files`},
+		{"in front", []member{index(), pathsJSON, file("a", "x"), file("info/recipe/meta.yaml", "x")}, []string{"info/index.json", "info/paths.json"}, ""},
+		{"in the middle", []member{file("a", "x"), index(), pathsJSON, file("z", "x")}, []string{"info/index.json", "info/paths.json"}, ""},
+		{"incomplete in front", []member{index(), file("a", "x"), pathsJSON}, []string{"info/index.json", "info/paths.json"}, ""},
+		{"too late", []member{index(), pathsJSON, file("a", "x"), file("info/link.json", "{}")}, nil, `"info/link.json" comes after the files`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			info, payload, err := read(t.Context(), compressBz2(t, tarball(t, tc.members...)), archive.Options{Name: "d.tar.bz2"})

@@ -19,13 +19,13 @@ func FuzzArchive(f *testing.F) {
 		f.Add(tarball(f, tc.members...), uint8(0))
 		f.Add(tarball(f, tc.members...), uint8(1))
 	}
-	f.Add(tarball(f, index, file("lib/libz.so.1", "x"), special("lib/libz.so", tar.TypeSymlink, "libz.so.1")), uint8(1))
+	f.Add(tarball(f, index(), file("lib/libz.so.1", "x"), special("lib/libz.so", tar.TypeSymlink, "libz.so.1")), uint8(1))
 	f.Add(dotConda(f, file("a", "x")), uint8(2))
 	f.Add(dotBz2(f, file("a", "x")), uint8(2))
 	f.Fuzz(func(t *testing.T, b []byte, how uint8) {
 		switch how % 3 {
 		case 0:
-			b = zipped(t, zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index))}, zipMember{"pkg-d.tar.zst", compressZstd(t, b)})
+			b = zipped(t, zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index()))}, zipMember{"pkg-d.tar.zst", compressZstd(t, b)})
 		case 1:
 			b = compressBz2(t, b)
 		}

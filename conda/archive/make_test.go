@@ -28,7 +28,7 @@ func special(name string, flag byte, link string) member {
 	return member{tar.Header{Name: name, Typeflag: flag, Linkname: link, Mode: 0o777, Format: tar.FormatPAX}, ""}
 }
 
-var index = file("info/index.json", `{"name":"demo","version":"1","build":"0"}`)
+func index() member { return file("info/index.json", `{"name":"demo","version":"1","build":"0"}`) }
 
 func tarball(t testing.TB, members ...member) []byte {
 	t.Helper()
@@ -81,18 +81,20 @@ func zipped(t testing.TB, members ...zipMember) []byte {
 	return b.Bytes()
 }
 
-var metadata = zipMember{"metadata.json", []byte(`{"conda_pkg_format_version": 2}`)}
+func metadata() zipMember {
+	return zipMember{"metadata.json", []byte(`{"conda_pkg_format_version": 2}`)}
+}
 
 func dotConda(t testing.TB, members ...member) []byte {
 	t.Helper()
-	return zipped(t, metadata,
+	return zipped(t, metadata(),
 		zipMember{"pkg-demo-1-0.tar.zst", compressZstd(t, tarball(t, members...))},
-		zipMember{"info-demo-1-0.tar.zst", compressZstd(t, tarball(t, index))})
+		zipMember{"info-demo-1-0.tar.zst", compressZstd(t, tarball(t, index()))})
 }
 
 func dotBz2(t testing.TB, members ...member) []byte {
 	t.Helper()
-	return compressBz2(t, tarball(t, append([]member{index}, members...)...))
+	return compressBz2(t, tarball(t, append([]member{index()}, members...)...))
 }
 
 func open(b []byte, opts archive.Options) (*archive.Reader, error) {

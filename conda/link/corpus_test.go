@@ -31,7 +31,9 @@ import (
 const goldenPrefix = "/tmp/goldpfx"
 
 // goldenPython is that environment's python: the stub names a site-packages folder of its own (CEP 17).
-var goldenPython = &link.Python{Version: "3.99", SitePackages: "lib/python3.99t/site-packages", Path: "bin/python3.99"}
+func goldenPython() *link.Python {
+	return &link.Python{Version: "3.99", SitePackages: "lib/python3.99t/site-packages", Path: "bin/python3.99"}
+}
 
 // goldenArchives are the packages of the goldens that are in the corpus.
 var goldenArchives = []string{
@@ -118,14 +120,15 @@ func TestGoldenTree(t *testing.T) {
 	equal := 0
 	for _, a := range goldenArchives {
 		rec := goldenMeta(t, a)
-		files, _ := tree(t, condatest.Corpus(t, a), rec, link.Target{Prefix: goldenPrefix, Subdir: conda.Linux64, Python: goldenPython})
+		files, _ := tree(t, condatest.Corpus(t, a), rec, link.Target{Prefix: goldenPrefix, Subdir: conda.Linux64, Python: goldenPython()})
 		for path, g := range files {
-			w, ok := want[path]
+			expected, ok := want[path]
 			if !ok {
 				require.Equal(t, "audio_tools", string(rec.Name), "%s is not in conda's tree", path)
 				continue
 			}
-			require.Equal(t, w, []any{"f", fmt.Sprintf("0o%o", g.mode), g.sum, float64(g.size)}, path)
+			actual := []any{"f", fmt.Sprintf("0o%o", g.mode), g.sum, float64(g.size)}
+			require.Equal(t, expected, actual, path)
 			delete(want, path)
 			equal++
 		}
@@ -169,7 +172,7 @@ func TestGoldenMetaRecord(t *testing.T) {
 		t.Run(filepath.Base(a), func(t *testing.T) {
 			want := goldenMetaBytes(t, a)
 			rec, spec := goldenRecord(t, want)
-			_, pkg := tree(t, condatest.Corpus(t, a), rec, link.Target{Prefix: goldenPrefix, Subdir: conda.Linux64, Python: goldenPython})
+			_, pkg := tree(t, condatest.Corpus(t, a), rec, link.Target{Prefix: goldenPrefix, Subdir: conda.Linux64, Python: goldenPython()})
 			got, err := link.MetaRecord(pkg.WithBytecode(nil), rec, spec)
 			require.NoError(t, err)
 			require.Equal(t, string(want), strings.ReplaceAll(string(got), goldenPrefix+"/pkgs/", "/opt/conda/pkgs/"))
@@ -252,13 +255,13 @@ func TestCorpusPackages(t *testing.T) {
 	root := condatest.Corpus(t, ".")
 	linkedCount, refusedCount := 0, 0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !(strings.HasSuffix(path, ".conda") || strings.HasSuffix(path, ".tar.bz2")) || d.Name() == "repodata.tar.bz2" {
+		if err != nil || d.IsDir() || !isPackage(d.Name()) {
 			return err
 		}
 		rel, _ := filepath.Rel(root, path)
 		rec := recordOfArchive(t, path)
 		var pkg link.Package
-		pkg, err = link.Files(t.Context(), path, rec, link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: goldenPython},
+		pkg, err = link.Files(t.Context(), path, rec, link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: goldenPython()},
 			func(link.File, io.Reader) error { return nil })
 		if why := refusal(rel); why != "" {
 			refusedCount++
@@ -281,6 +284,10 @@ func TestCorpusPackages(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Logf("%d packages linked, %d refused", linkedCount, refusedCount)
+}
+
+func isPackage(name string) bool {
+	return strings.HasSuffix(name, ".conda") || strings.HasSuffix(name, ".tar.bz2") && name != "repodata.tar.bz2"
 }
 
 // recordOfArchive makes a record of a file's name and sums, as for a package of which no channel knows.

@@ -1,15 +1,9 @@
 package link
 
 import (
-	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
-
-var (
-	le = binary.AppendByteOrder(binary.LittleEndian)
-	be = binary.AppendByteOrder(binary.BigEndian)
 )
 
 func TestEncodings(t *testing.T) {

@@ -21,7 +21,9 @@ import (
 	"github.com/datalayer/conda2docker/conda/link"
 )
 
-var target = link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: &link.Python{Version: "3.11"}}
+func target() link.Target {
+	return link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: &link.Python{Version: "3.11"}}
+}
 
 // out is a file that was handed out, with its bytes.
 type out struct {
@@ -77,7 +79,7 @@ func TestFiles(t *testing.T) {
 			{Path: "var/empty", Mode: fs.ModeDir | 0o700},
 		},
 	}, func(t *testing.T, p condatest.Package) {
-		files, pkg, err := linkAll(t, p, target)
+		files, pkg, err := linkAll(t, p, target())
 		require.NoError(t, err)
 		got := byPath(files)
 		require.Len(t, got, 7)
@@ -123,7 +125,7 @@ func TestHardlinks(t *testing.T) {
 			{Path: "bin/r", HardLink: "bin/p"},
 		},
 	}, func(t *testing.T, p condatest.Package) {
-		files, pkg, err := linkAll(t, p, target)
+		files, pkg, err := linkAll(t, p, target())
 		require.NoError(t, err)
 		got := byPath(files)
 		require.Equal(t, link.Hardlink, got["bin/b"].Type)
@@ -153,7 +155,7 @@ func TestNoArchPython(t *testing.T) {
 		EntryPoints: []string{"demo = demo.cli:main", " demo-sub=demo:Cli.run "},
 	}
 	both(t, p, func(t *testing.T, p condatest.Package) {
-		files, pkg, err := linkAll(t, p, target)
+		files, pkg, err := linkAll(t, p, target())
 		require.NoError(t, err)
 		got := byPath(files)
 		require.Contains(t, got, "lib/python3.11/site-packages/demo/__init__.py")
@@ -185,12 +187,12 @@ if __name__ == '__main__':
 		require.NotEqual(t, pyc, pkg.Paths[len(pkg.Paths)-3], "the package itself does not change")
 	})
 
-	nopython := target
+	nopython := target()
 	nopython.Python = nil
 	_, _, err := linkAll(t, p, nopython)
 	require.ErrorContains(t, err, "the environment has no python")
 
-	own := target // CEP 17
+	own := target() // CEP 17
 	own.Python = &link.Python{Version: "3.13", SitePackages: "lib/python3.13t/site-packages"}
 	files, _, err := linkAll(t, p, own)
 	require.NoError(t, err)
@@ -215,7 +217,7 @@ func TestNoArchLegacy(t *testing.T) {
 			Files: []condatest.File{{Path: "site-packages/demo.py", Body: "x"}},
 			Info:  map[string]string{"link.json": "", name: content},
 		}
-		files, pkg, err := linkAll(t, p, target)
+		files, pkg, err := linkAll(t, p, target())
 		require.NoError(t, err)
 		require.Contains(t, byPath(files), "bin/demo")
 		require.Contains(t, byPath(files), "lib/python3.11/site-packages/demo.py")
@@ -226,7 +228,7 @@ func TestNoArchLegacy(t *testing.T) {
 		Name: "demo", NoArch: conda.NoArchPython, Files: []condatest.File{{Path: "site-packages/demo.py", Body: "x"}},
 		Patch: func(r *conda.Record) { r.NoArch = conda.NoArchNone },
 	}
-	files, pkg, err := linkAll(t, p, target)
+	files, pkg, err := linkAll(t, p, target())
 	require.NoError(t, err)
 	require.Contains(t, byPath(files), "lib/python3.11/site-packages/demo.py")
 	require.Equal(t, conda.NoArchPython, pkg.NoArch)
@@ -247,11 +249,11 @@ func TestLegacyLists(t *testing.T) {
 			"no_link":    "bin/old\n",
 		},
 	}, func(t *testing.T, p condatest.Package) {
-		files, pkg, err := linkAll(t, p, target)
+		_, _, err := linkAll(t, p, target())
 		require.ErrorContains(t, err, "lib/a.so: the prefix is longer than the one of 6 bytes")
-		short := target
+		short := target()
 		short.Prefix = "/o"
-		files, pkg, err = linkAll(t, p, short)
+		files, pkg, err := linkAll(t, p, short)
 		require.NoError(t, err)
 		got := byPath(files)
 		require.Equal(t, "/o", got["bin/new"].body)
@@ -279,7 +281,7 @@ func TestScripts(t *testing.T) {
 			{Path: "etc/conda/deactivate.d/a.sh", Body: "x"},
 			{Path: "etc/conda/env_vars.d/demo.json", Body: "{}"},
 		},
-	}, target)
+	}, target())
 	require.NoError(t, err)
 	require.Equal(t, link.Scripts{
 		PreLink: "bin/.demo-pre-link.sh", PostLink: "bin/.demo-post-link.sh", PreUnlink: "bin/.demo-pre-unlink.sh",
@@ -326,7 +328,7 @@ func TestRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.pkg.Name = "demo"
 			tc.pkg.Patch = patched(tc.pkg.Patch)
-			_, pkg, err := linkAll(t, tc.pkg, target)
+			_, pkg, err := linkAll(t, tc.pkg, target())
 			require.ErrorContains(t, err, tc.want)
 			require.ErrorContains(t, err, "linking main/", "an error names the package")
 			require.Empty(t, pkg)
@@ -366,7 +368,7 @@ func TestWarnings(t *testing.T) {
 		EntryPoints: []string{"demo = demo:main"},
 		Info: listing(`{"_path": "python-scripts/demo", "path_type": "hardlink"}`,
 			`{"_path": "share/a", "path_type": "hardlink", "sha256": "00", "size_in_bytes": 3}`),
-	}, target)
+	}, target())
 	require.NoError(t, err)
 	require.Len(t, files, 2)
 	require.Contains(t, byPath(files)["bin/demo"].body, "sys.exit(main())", "conda writes entry points last")
@@ -381,25 +383,25 @@ func TestEmit(t *testing.T) {
 	p := condatest.Package{Name: "demo", Files: []condatest.File{{Path: "bin/a", Body: strings.Repeat("x", 1000)}}}
 	path, rec := p.File(t, t.TempDir()), p.Archive(t).Record
 	full := errors.New("disk full")
-	_, err := link.Files(t.Context(), path, rec, target, func(link.File, io.Reader) error { return full })
+	_, err := link.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return full })
 	require.ErrorIs(t, err, full)
 	require.ErrorContains(t, err, "bin/a")
 
-	want, err := link.Files(t.Context(), path, rec, target, func(_ link.File, r io.Reader) error {
+	want, err := link.Files(t.Context(), path, rec, target(), func(_ link.File, r io.Reader) error {
 		_, err := io.Copy(io.Discard, r)
 		return err
 	})
 	require.NoError(t, err)
-	got, err := link.Files(t.Context(), path, rec, target, func(link.File, io.Reader) error { return nil })
+	got, err := link.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
 	require.NoError(t, err)
 	require.Equal(t, want, got, "a file need not be read to be known")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = link.Files(ctx, path, rec, target, func(link.File, io.Reader) error { return nil })
+	_, err = link.Files(ctx, path, rec, target(), func(link.File, io.Reader) error { return nil })
 	require.ErrorIs(t, err, context.Canceled)
 
-	_, err = link.Linker{Limits: archive.Limits{FileBytes: 999}}.Files(t.Context(), path, rec, target, func(link.File, io.Reader) error { return nil })
+	_, err = link.Linker{Limits: archive.Limits{FileBytes: 999}}.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
 	require.ErrorContains(t, err, "limit of 999")
 }
 
@@ -411,7 +413,8 @@ func TestLargeText(t *testing.T) {
 	require.NoError(t, err)
 	want := strings.ReplaceAll(body, condatest.Placeholder, "/opt/"+strings.Repeat("long", 100))
 	require.Equal(t, int64(len(want)), files[0].Size)
-	require.True(t, want == files[0].body, "a large text file differs")
+	same := want == files[0].body // without printing them
+	require.True(t, same, "a large text file differs")
 
 	path, rec := p.File(t, t.TempDir()), p.Archive(t).Record
 	_, err = link.Linker{Limits: archive.Limits{FileBytes: int64(len(body))}}.Files(t.Context(), path, rec,
@@ -427,12 +430,12 @@ func TestMetaRecord(t *testing.T) {
 		Patch: patched(func(r *conda.Record) { r.URL = "https://repo.example.org/main/linux-64/" + r.FileName }),
 	}
 	rec := p.Archive(t).Record
-	_, pkg, err := linkAll(t, p, target)
+	_, pkg, err := linkAll(t, p, target())
 	require.NoError(t, err)
 	b, err := link.MetaRecord(pkg, rec, "")
 	require.NoError(t, err)
 	sum := pkg.Paths[1].SHA256
-	require.Equal(t, fmt.Sprintf(`{
+	want := fmt.Sprintf(`{
   "name": "demo",
   "version": "1.2",
   "build": "h0_3",
@@ -484,7 +487,8 @@ func TestMetaRecord(t *testing.T) {
     "type": 1
   },
   "requested_specs": []
-}`, rec.MD5, rec.SHA256, rec.Size, sum, sum, sum), string(b))
+}`, rec.MD5, rec.SHA256, rec.Size, sum, sum, sum)
+	require.Equal(t, want, string(b), "the order and the spaces are conda's, too")
 }
 
 func TestHistory(t *testing.T) {
@@ -508,9 +512,9 @@ func TestAgain(t *testing.T) {
 		Name: "demo", NoArch: conda.NoArchPython, EntryPoints: []string{"demo = demo:main"},
 		Files: []condatest.File{{Path: "site-packages/demo.py", Body: "x"}, {Path: "a", Body: "x"}, {Path: "b", HardLink: "a"}},
 	}
-	first, firstPkg, err := linkAll(t, p, target)
+	first, firstPkg, err := linkAll(t, p, target())
 	require.NoError(t, err)
-	second, secondPkg, err := linkAll(t, p, target)
+	second, secondPkg, err := linkAll(t, p, target())
 	require.NoError(t, err)
 	require.Equal(t, first, second)
 	require.Equal(t, firstPkg, secondPkg)
@@ -536,7 +540,7 @@ func BenchmarkFiles(b *testing.B) {
 			b.SetBytes(int64(len(files)) << 20)
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := link.Files(b.Context(), path, a.Record, target, func(link.File, io.Reader) error { return nil })
+				_, err := link.Files(b.Context(), path, a.Record, target(), func(link.File, io.Reader) error { return nil })
 				require.NoError(b, err)
 			}
 		})

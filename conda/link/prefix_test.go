@@ -2,6 +2,7 @@ package link
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
@@ -85,7 +86,7 @@ func TestTextPrefix(t *testing.T) {
 		{"spaces without a newline", "/opt/my conda", "#!" + placeholder + "/bin/python", "#!/opt/my conda/bin/python"},
 		{"not a shebang", long, "x\n#!" + placeholder + "/bin/python\n", "x\n#!" + long + "/bin/python\n"},
 		{"windows line", long, "#!" + placeholder + "/bin/python\r\n", "#!/usr/bin/env python\r\n"},
-		{"utf-16", "/opt/conda", string(encode16("x="+placeholder, le)), string(encode16("x=/opt/conda", le))},
+		{"utf-16", "/opt/conda", string(encode16("x="+placeholder, binary.LittleEndian)), string(encode16("x=/opt/conda", binary.LittleEndian))},
 		{"empty", "/opt/conda", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestTextPrefix(t *testing.T) {
 func TestBinaryPrefix(t *testing.T) {
 	const prefix = "/opt/conda"
 	gap := strings.Repeat("\x00", len(placeholder)-len(prefix))
-	wide := func(s string) string { return string(encode16(s, le)) }
+	wide := func(s string) string { return string(encode16(s, binary.LittleEndian)) }
 	for _, tc := range []struct{ name, in, want string }{
 		{"one", "\x7fELF" + placeholder + "/lib\x00rest", "\x7fELF" + prefix + "/lib" + gap + "\x00rest"},
 		{"several in one string", placeholder + "/a:" + placeholder + "/b\x00x", prefix + "/a:" + prefix + "/b" + gap + gap + "\x00x"},
@@ -109,7 +110,7 @@ func TestBinaryPrefix(t *testing.T) {
 		{"no end", "a\x00" + placeholder + "/lib", "a\x00" + placeholder + "/lib"},
 		{"nothing", "a\x00b", "a\x00b"},
 		{"utf-16", "a" + wide(placeholder+"/b") + "\x00\x00c", "a" + wide(prefix+"/b") + gap + gap + "\x00\x00c"},
-		{"utf-32", string(encode32(placeholder, be)) + "\x00\x00\x00\x00", string(encode32(prefix, be)) + gap + gap + gap + gap + "\x00\x00\x00\x00"},
+		{"utf-32", string(encode32(placeholder, binary.BigEndian)) + "\x00\x00\x00\x00", string(encode32(prefix, binary.BigEndian)) + gap + gap + gap + gap + "\x00\x00\x00\x00"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := io.ReadAll(replacement{mode: binaryMode, placeholder: placeholder, prefix: prefix}.reader(strings.NewReader(tc.in)))
@@ -191,8 +192,8 @@ func FuzzPrefix(f *testing.F) {
 	f.Add([]byte("#!/place/bin/python\n"), "/place", "/opt/my conda", []byte{5})
 	f.Add([]byte("a/place/x:/place/y\x00/place\x00"), "/place", "/p", []byte{4, 0, 9})
 	f.Add([]byte("a/place/x:/place/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy/place\x00/place"), "/place", "/p", []byte{2, 2, 2, 2, 2, 2})
-	f.Add(append(encode16("/place/x", le), encode16("\x00/place", be)...), "/place", "/p", []byte{3})
-	f.Add(append(encode32("/place/x\x00", le), encode32("/place\x00", be)...), "/place", "/p", []byte{1, 1})
+	f.Add(append(encode16("/place/x", binary.LittleEndian), encode16("\x00/place", binary.BigEndian)...), "/place", "/p", []byte{3})
+	f.Add(append(encode32("/place/x\x00", binary.LittleEndian), encode32("/place\x00", binary.BigEndian)...), "/place", "/p", []byte{1, 1})
 	f.Add([]byte("aaaaaaaaaaaa\x00aaa"), "aa", "a", []byte{1, 1, 1, 1, 1})
 	f.Fuzz(func(t *testing.T, data []byte, placeholder, prefix string, cuts []byte) {
 		if placeholder == "" || strings.ContainsRune(placeholder, 0) || len(placeholder) > 300 || len(prefix) > 300 || len(data) > 1<<16 {
