@@ -105,8 +105,8 @@ func (i Image) exportDir(ctx context.Context, path string, desc ocispecs.Descrip
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // moved away, when all went well
-	if err := errors.Join(os.Chmod(tmp, 0o755), os.MkdirAll(filepath.Join(tmp, blobsDir), 0o755)); err != nil {
+	defer os.RemoveAll(tmp)                                                                                     // moved away, when all went well
+	if err := errors.Join(os.Chmod(tmp, 0o755), os.MkdirAll(filepath.Join(tmp, blobsDir), 0o755)); err != nil { //nolint:gosec // a layout is for other programs to read
 		return err
 	}
 	for _, d := range i.blobs() {
@@ -121,7 +121,7 @@ func (i Image) exportDir(ctx context.Context, path string, desc ocispecs.Descrip
 		return err
 	}
 	old := tmp + "-old"
-	defer os.RemoveAll(old) //nolint:errcheck // only there if something was replaced
+	defer os.RemoveAll(old) // only there if something was replaced
 	if err := os.Rename(path, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -157,8 +157,8 @@ func (i Image) exportTar(ctx context.Context, path string, desc ocispecs.Descrip
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // moved away, when all went well
-	defer f.Close()           //nolint:errcheck // closed below, when all went well
+	defer os.Remove(f.Name()) // moved away, when all went well
+	defer f.Close()           // closed below, when all went well
 	w := tar.NewWriter(f)
 	for _, e := range []struct {
 		name string
@@ -192,7 +192,7 @@ func (i Image) writeBlob(w *tar.Writer, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func newLayout(parent string, known map[digest.Digest]string) (*layout, error) {
 		return nil, err
 	}
 	l := &layout{dir: dir, known: known}
-	return l, errors.Join(os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(dir, blobsDir), 0o755))
+	return l, errors.Join(os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(dir, blobsDir), 0o755)) //nolint:gosec // the layout is for other programs to read
 }
 
 const blobsDir = "blobs/sha256"
@@ -120,7 +120,7 @@ func (l *layout) keep(img Image) (string, error) {
 		if e.IsDir() {
 			return os.MkdirAll(to, 0o755)
 		}
-		return os.Rename(path, to)
+		return os.Rename(path, to) //nolint:gosec // both are ours
 	})
 	now := time.Now()
 	_ = os.Chtimes(place, now, now) // the cache's pruning is by last use
@@ -163,7 +163,7 @@ func (l *layout) link(d digest.Digest) bool {
 	if err != nil {
 		return false // BuildKit has it
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	v := d.Verifier()
 	if _, err := io.Copy(v, f); err != nil || !v.Verified() {
 		return false
@@ -180,12 +180,12 @@ func linkOrCopy(from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	out, err := os.CreateTemp(filepath.Dir(to), unfinished)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(out.Name()) //nolint:errcheck // moved away, when all went well
+	defer os.Remove(out.Name()) // moved away, when all went well
 	_, err = io.Copy(out, in)
 	if err = errors.Join(err, out.Chmod(0o644), out.Close()); err != nil {
 		return err

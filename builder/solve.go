@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -149,9 +148,9 @@ func (o *outputs) keep(s *client.SolveStatus) {
 		o.logs = map[digest.Digest][]byte{}
 	}
 	for _, l := range s.Logs {
-		b := append(o.logs[l.Vertex], l.Data...)
+		b := slices.Concat(o.logs[l.Vertex], l.Data)
 		if len(b) > outputBytes {
-			b = bytes.Clone(b[len(b)-outputBytes:])
+			b = b[len(b)-outputBytes:]
 		}
 		o.logs[l.Vertex] = b
 	}

@@ -146,8 +146,8 @@ func TestLayoutChoice(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, digests[0], img.Digest)
 	for suffix, want := range map[string]string{
-		"":       "several images, say which with @DIGEST: " + digests[1].String() + ", " + digests[2].String(),
-		":other": "no such image",
+		"":                                   "several images, say which with @DIGEST: " + digests[1].String() + ", " + digests[2].String(),
+		":other":                             "no such image",
 		"@sha256:" + strings.Repeat("0", 64): "no such image",
 		"@sha256:beef":                       "invalid checksum digest length",
 		"@" + digests[0].String():            "there is none for linux/amd64, only for linux/arm64",
@@ -277,7 +277,7 @@ func TestMirror(t *testing.T) {
 func TestDamagedFetch(t *testing.T) {
 	s := serve(t)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		res, err := http.Get("http://" + s.host + r.URL.Path) //nolint:gosec // a test's own server
+		res, err := http.Get("http://" + s.host + r.URL.Path)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return

@@ -181,7 +181,7 @@ func (o Options) fetchBlob(ctx context.Context, img Image, d ocispecs.Descriptor
 	if err != nil {
 		return fmt.Errorf("fetching %s: %w", d.Digest, err)
 	}
-	defer rc.Close() //nolint:errcheck // read only
+	defer rc.Close()
 	verifier := d.Digest.Verifier()
 	n, err := replaceFile(img.Blob(d.Digest), func(w io.Writer) (int64, error) {
 		n, err := io.Copy(io.MultiWriter(w, verifier), &counted{ctx: ctx, r: io.LimitReader(rc, d.Size+1), count: o.Progress})

@@ -67,7 +67,7 @@ func startChild(ctx context.Context, o Options) (_ *child, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close() //nolint:errcheck // the child has it too
+	defer lock.Close() // the child has it too
 	if err := detachMounts(o.Root); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func startChild(ctx context.Context, o Options) (_ *child, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close() //nolint:errcheck // the child has it
+	defer theirs.Close() // the child has it
 	defer func() {
 		if err != nil {
 			_ = ours.Close()
@@ -104,12 +104,12 @@ func (c *child) start(ctx context.Context, cfg childConfig, conn, lock *os.File)
 	if err != nil {
 		return err
 	}
-	defer stdinR.Close() //nolint:errcheck // the child has it
+	defer stdinR.Close() // the child has it
 	stdoutR, stdoutW, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer stdoutR.Close() //nolint:errcheck // read only
+	defer stdoutR.Close()
 
 	command := func() *exec.Cmd {
 		return &exec.Cmd{
@@ -186,7 +186,7 @@ func (c *child) explain(err error) error {
 	if c.err == nil {
 		return fmt.Errorf("%w (the embedded BuildKit has ended)", err)
 	}
-	return fmt.Errorf("%w (the embedded BuildKit ended with %v%s)", err, c.err, c.log)
+	return fmt.Errorf("%w (the embedded BuildKit ended with %w%s)", err, c.err, c.log)
 }
 
 // close ends the child: orderly at first.
@@ -213,7 +213,7 @@ func connection() (net.Conn, *os.File, error) {
 		return nil, nil, fmt.Errorf("making a socket pair: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "engine"), os.NewFile(uintptr(fds[1]), "engine")
-	defer ours.Close() //nolint:errcheck // FileConn has its own
+	defer ours.Close() // FileConn has its own
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		_ = theirs.Close()

@@ -110,8 +110,8 @@ func startMapped(cmd *exec.Cmd, maps []idMap) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer release.Close() //nolint:errcheck // its end is the signal
-	defer mapped.Close()  //nolint:errcheck // the child has it
+	defer release.Close() // its end is the signal
+	defer mapped.Close()  // the child has it
 	cmd.ExtraFiles = append(cmd.ExtraFiles, mapped)
 	cmd.Env = append(cmd.Env, mappedEnv+"="+strconv.Itoa(2+len(cmd.ExtraFiles)))
 	if _, err := startWith(cmd, unix.CLONE_NEWUSER|unix.CLONE_NEWNS|unix.CLONE_NEWPID); err != nil {

@@ -39,7 +39,7 @@ func awaitMapping() error {
 	if err != nil {
 		return nil //nolint:nilerr // not in a new user namespace
 	}
-	mapped := os.NewFile(uintptr(fd), "mapped") //nolint:gosec // a file descriptor
+	mapped := os.NewFile(uintptr(fd), "mapped")
 	if _, err := io.Copy(io.Discard, mapped); err != nil {
 		return err
 	}

@@ -184,7 +184,7 @@ func (e *embedded) collect() error {
 	defer cancel()
 	removed := make(chan client.UsageInfo)
 	go func() {
-		for range removed { //nolint:revive // drained
+		for range removed {
 		}
 	}()
 	err := e.worker.Prune(ctx, removed, e.policy...)
