@@ -43,6 +43,9 @@ func (p *pool) gather(ctx context.Context, index *remembering) (*pool, error) {
 				continue
 			}
 			p.match(s)
+			if s.spec.URL != "" && len(s.matching) == 0 {
+				return nil, fmt.Errorf("%s: none of the channels has this archive in its index", s.spec.URL)
+			}
 			for _, c := range s.matching {
 				if pkg := &p.packages[c]; !pkg.asked {
 					p.ask(pkg)
@@ -70,6 +73,9 @@ func (p *pool) ask0() error {
 		if err := supported(s); err != nil {
 			return err
 		}
+		if err := p.known(s); err != nil {
+			return err
+		}
 		p.root.requires = append(p.root.requires, p.addSet(s))
 	}
 	for _, s := range p.request.Constraints {
@@ -82,6 +88,18 @@ func (p *pool) ask0() error {
 		p.sets[id].required = true
 	}
 	return nil
+}
+
+// known refuses a spec that is pinned to a channel which is not among the request's: what is there is not known.
+func (p *pool) known(s matchspec.Spec) error {
+	if s.Channel == "" || len(p.request.Channels) == 0 {
+		return nil
+	}
+	pin := matchspec.Spec{Channel: s.Channel}
+	if slices.ContainsFunc(p.request.Channels, func(c conda.Channel) bool { return pin.Match(&conda.Record{Channel: c}) }) {
+		return nil
+	}
+	return fmt.Errorf("%q asks for channel %s, which is not among the channels that are searched: add it to them", s, s.Channel)
 }
 
 // load gets the records of the names of these sets, where they are not known yet.

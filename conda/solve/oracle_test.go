@@ -1,7 +1,6 @@
 package solve_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -74,10 +73,10 @@ func randomPuzzle(r *rand.Rand) puzzle {
 	}
 	randomAsk := func(not string) ask {
 		a := ask{name: names[r.IntN(len(names))], n: 1 + r.IntN(3)}
-		switch x := r.IntN(20); {
-		case x == 0:
+		switch r.IntN(20) {
+		case 0:
 			a.name = "__v"
-		case x == 1:
+		case 1:
 			a.name = "missing"
 		}
 		if a.name == not {
@@ -227,7 +226,7 @@ func TestAgreesWithExhaustiveSearch(t *testing.T) {
 		counts[want]++
 		if !want {
 			var unsat *solve.UnsatisfiableError
-			require.True(t, errors.As(err, &unsat), "puzzle %d has no solution, but: %v, %v", seed, s.Records, err)
+			require.ErrorAs(t, err, &unsat, "puzzle %d has no solution, but: %v", seed, s.Records)
 			require.NotEmpty(t, unsat.Error())
 			continue
 		}

@@ -143,7 +143,8 @@ func (p *pool) sharedNames(m []cdcl.Solvable) []cdcl.Name {
 }
 
 // allows is the best version of each of these names that a candidate's requirements select. Of several
-// requirements on one name the lowest counts.
+// requirements on one name the one that selects the best counts, as in rattler 0.3.5; its later code takes the
+// worst.
 func (p *pool) allows(c *candidate, names []cdcl.Name) []best {
 	out := make([]best, len(names))
 	for i, n := range names {
@@ -153,7 +154,7 @@ func (p *pool) allows(c *candidate, names []cdcl.Name) []best {
 			if s.name != n || s.best.version < 0 {
 				continue
 			}
-			if out[i].version < 0 || s.best.compare(out[i]) > 0 {
+			if out[i].version < 0 || s.best.compare(out[i]) < 0 {
 				out[i] = s.best
 			}
 		}

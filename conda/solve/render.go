@@ -114,20 +114,27 @@ func (o Option) render(b *strings.Builder, indent string, last bool) {
 	if last {
 		fork, next = "└─ ", "   "
 	}
-	text, needs := versions(o.Records), "needs"
+	needs := "needs"
 	if o.Records[0].Version.Compare(o.Records[len(o.Records)-1].Version) != 0 {
 		needs = "need"
 	}
+	if o.Alike {
+		needs += ", for example,"
+	}
+	text := versions(o.Records)
 	switch {
 	case len(o.Reasons) == 0 && len(o.Requires) == 0:
 		text += ", which another requirement rules out"
-	case len(o.Reasons) > 0:
-		text += ": " + strings.Join(shorten(o.Reasons, 3), "; ")
-		if len(o.Requires) > 0 {
-			text += "; and " + needs
-		}
-	default:
+	case len(o.Reasons) == 0:
 		text += " " + needs
+	default:
+		if !strings.HasPrefix(o.Reasons[0], "allows") {
+			text += ":"
+		}
+		text += " " + strings.Join(shorten(o.Reasons, 3), "; ")
+		if len(o.Requires) > 0 {
+			text += "; " + needs
+		}
 	}
 	fmt.Fprintf(b, "\n%s%s%s", indent, fork, text)
 	for i, r := range o.Requires {

@@ -66,7 +66,7 @@ func TestCancelledInTheSearch(t *testing.T) {
 	_, err := solve.Solve(doneAfter{t.Context(), &n}, x, r)
 	require.ErrorIs(t, err, context.Canceled)
 	var unsat *solve.UnsatisfiableError
-	require.False(t, errors.As(err, &unsat))
+	require.NotErrorAs(t, err, &unsat)
 }
 
 func TestCancelledBeforeTheSearch(t *testing.T) {
@@ -91,7 +91,7 @@ func TestAnIndexThatFailsProvesNothing(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "reading the records of a")
 	var unsat *solve.UnsatisfiableError
-	require.False(t, errors.As(err, &unsat))
+	require.NotErrorAs(t, err, &unsat)
 }
 
 // prefetching notes what it is told to get.

@@ -3,9 +3,12 @@ package solve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/matchspec"
 	"github.com/datalayer/conda2docker/conda/solve/internal/cdcl"
 )
 
@@ -16,6 +19,10 @@ type teller struct {
 	excluded map[cdcl.Solvable]string
 	reasons  map[cdcl.Solvable][]cdcl.Reason // those that rule a solvable out
 	told     map[cdcl.Set]bool
+
+	signatures map[cdcl.Set]int
+	interned   map[string]int
+
 	required []cdcl.Set // all that the conflict mentions
 }
 
@@ -26,6 +33,9 @@ func newTeller(ctx context.Context, index *remembering, p *pool, c *cdcl.Conflic
 		excluded: map[cdcl.Solvable]string{},
 		reasons:  map[cdcl.Solvable][]cdcl.Reason{},
 		told:     map[cdcl.Set]bool{},
+
+		signatures: map[cdcl.Set]int{},
+		interned:   map[string]int{},
 	}
 	for _, n := range p.names {
 		for _, x := range n.excluded {
@@ -42,7 +52,7 @@ func newTeller(ctx context.Context, index *remembering, p *pool, c *cdcl.Conflic
 			t.reasons[r.Other] = append(t.reasons[r.Other], r)
 		case cdcl.Locked:
 			t.reasons[r.Other] = append(t.reasons[r.Other], r)
-		case cdcl.Excluded, cdcl.BrokenPackage:
+		case cdcl.Excluded:
 			t.reasons[r.Parent] = append(t.reasons[r.Parent], r)
 		}
 	}
@@ -90,81 +100,177 @@ func (t *teller) requirement(id cdcl.Set) Requirement {
 			out.Outcome = Blocked
 		}
 	}
-	for _, other := range t.required {
-		o := t.pool.sets[other]
-		if o.name == s.name && !slices.ContainsFunc(o.matching, func(c cdcl.Solvable) bool { return slices.Contains(s.matching, c) }) {
-			out.Rivals = append(out.Rivals, o.spec)
+	out.Rivals = t.rivals(s)
+	return out
+}
+
+// rivals is what the conflict asks for of the same name and that no match of the set is: the specs of the
+// request, or, where there are none among them, the dependencies of packages.
+func (t *teller) rivals(s *set) []matchspec.Spec {
+	var specs, dependencies []matchspec.Spec
+	for _, id := range t.required {
+		o := t.pool.sets[id]
+		switch {
+		case o.name != s.name || slices.ContainsFunc(o.matching, func(c cdcl.Solvable) bool { return slices.Contains(s.matching, c) }):
+		case slices.Contains(t.pool.root.requires, id):
+			specs = append(specs, o.spec)
+		default:
+			dependencies = append(dependencies, o.spec)
 		}
 	}
-	return out
+	if len(specs) > 0 {
+		return specs
+	}
+	return dependencies
 }
 
 // options groups the candidates of a set by what rules them out.
 func (t *teller) options(s *set) []Option {
-	type group struct {
-		records []*conda.Record
-		ruled   []cdcl.Reason
-		member  cdcl.Solvable
-	}
-	var groups []*group
-	byKey := map[string]*group{}
+	var groups [][]cdcl.Solvable
+	bySignature := map[int]int{}
 	for _, c := range s.matching {
-		ruled := t.reasons[c]
-		key := t.key(c, ruled)
-		g := byKey[key]
-		if g == nil {
-			g = &group{ruled: ruled, member: c}
-			byKey[key] = g
-			groups = append(groups, g)
+		sig := t.candidateSignature(c)
+		g, ok := bySignature[sig]
+		if !ok {
+			g = len(groups)
+			bySignature[sig] = g
+			groups = append(groups, nil)
 		}
-		g.records = append(g.records, t.pool.packages[c].record)
+		groups[g] = append(groups[g], c)
 	}
 	var out []Option
 	for _, g := range groups {
-		o := Option{Records: g.records}
-		for _, r := range g.ruled {
-			if r.Kind == cdcl.Requires {
-				o.Requires = append(o.Requires, t.requirement(r.Set))
-			} else if text := t.reason(g.member, r); !slices.Contains(o.Reasons, text) {
-				o.Reasons = append(o.Reasons, text)
-			}
-		}
-		out = append(out, o)
+		out = append(out, t.option(g))
 	}
 	return out
 }
 
-// key is equal for candidates that are ruled out by the same.
-func (t *teller) key(c cdcl.Solvable, ruled []cdcl.Reason) string {
-	var parts []string
-	for _, r := range ruled {
-		if r.Kind == cdcl.Requires {
-			parts = append(parts, fmt.Sprint("requires ", r.Set))
-		} else {
-			parts = append(parts, t.reason(c, r))
-		}
+// option tells of candidates that fail alike, by the example of the first of them.
+func (t *teller) option(members []cdcl.Solvable) Option {
+	var o Option
+	needs := t.needs(members[0])
+	for _, c := range members {
+		o.Records = append(o.Records, t.pool.packages[c].record)
+		o.Alike = o.Alike || !slices.Equal(needs, t.needs(c))
 	}
-	slices.Sort(parts)
-	return fmt.Sprint(slices.Compact(parts))
+	for _, id := range needs {
+		o.Requires = append(o.Requires, t.requirement(id))
+	}
+	o.Reasons = t.otherReasons(members)
+	return o
 }
 
-// reason says why a candidate is ruled out by something other than what it requires.
+// needs is what a candidate requires and cannot have.
+func (t *teller) needs(c cdcl.Solvable) []cdcl.Set {
+	var out []cdcl.Set
+	for _, r := range t.reasons[c] {
+		if r.Kind == cdcl.Requires && !slices.Contains(out, r.Set) {
+			out = append(out, r.Set)
+		}
+	}
+	return out
+}
+
+// otherReasons says what rules candidates out besides what they need, in few words.
+func (t *teller) otherReasons(members []cdcl.Solvable) []string {
+	var keepers []conda.PackageName // names of packages whose constraints exclude the candidates
+	kept := map[conda.PackageName][]*conda.Record{}
+	specs := map[conda.PackageName][]string{}
+	var own, out []string // own are the candidates' constraints that exclude others
+	add := func(to *[]string, text string) {
+		if !slices.Contains(*to, text) {
+			*to = append(*to, text)
+		}
+	}
+	for _, c := range members {
+		for _, r := range t.reasons[c] {
+			switch {
+			case r.Kind == cdcl.Requires:
+			case r.Kind != cdcl.Constrains || r.Parent == cdcl.Root:
+				add(&out, t.reason(c, r))
+			case r.Parent == c:
+				spec := t.pool.sets[r.Set].spec
+				add(&own, plain(spec)+t.given(spec.Name))
+			default:
+				keeper := t.pool.packages[r.Parent].record
+				if kept[keeper.Name] == nil {
+					keepers = append(keepers, keeper.Name)
+				}
+				if !slices.Contains(kept[keeper.Name], keeper) {
+					kept[keeper.Name] = append(kept[keeper.Name], keeper)
+				}
+				list := specs[keeper.Name]
+				add(&list, plain(t.pool.sets[r.Set].spec))
+				specs[keeper.Name] = list
+			}
+		}
+	}
+	if len(own) > 0 {
+		out = append(out, "allows only "+or(shorten(own, 3)))
+	}
+	for _, k := range keepers {
+		out = append(out, "ruled out by "+versions(kept[k])+", which allows only "+or(shorten(specs[k], 3)))
+	}
+	return out
+}
+
+// signature is equal for sets that fail in the same way, whatever versions they are about.
+func (t *teller) signature(id cdcl.Set) int {
+	if sig, ok := t.signatures[id]; ok {
+		return sig
+	}
+	t.signatures[id] = -1 // a circle ends here
+	s := t.pool.sets[id]
+	parts := map[int]bool{}
+	ruled := false
+	for _, c := range s.matching {
+		parts[t.candidateSignature(c)] = true
+		ruled = ruled || len(t.reasons[c]) > 0
+	}
+	n := t.pool.names[s.name]
+	key := fmt.Sprint(n.name, " ", slices.Sorted(maps.Keys(parts)))
+	if !ruled && n.count > 0 && len(s.matching) > 0 {
+		key = fmt.Sprint(n.name, " but ", t.rivals(s))
+	}
+	t.signatures[id] = t.intern(key)
+	return t.signatures[id]
+}
+
+// candidateSignature is equal for candidates that are ruled out in the same way.
+func (t *teller) candidateSignature(c cdcl.Solvable) int {
+	parts := map[string]bool{}
+	for _, r := range t.reasons[c] {
+		switch {
+		case r.Kind == cdcl.Requires:
+			parts[fmt.Sprint("needs ", t.signature(r.Set))] = true
+		case r.Kind != cdcl.Constrains || r.Parent == cdcl.Root:
+			parts[t.reason(c, r)] = true
+		case r.Parent == c:
+			parts["allows "+string(t.pool.packages[r.Other].record.Name)] = true
+		default:
+			parts["kept out by "+string(t.pool.packages[r.Parent].record.Name)] = true
+		}
+	}
+	return t.intern(strings.Join(slices.Sorted(maps.Keys(parts)), "; "))
+}
+
+func (t *teller) intern(key string) int {
+	id, ok := t.interned[key]
+	if !ok {
+		id = len(t.interned)
+		t.interned[key] = id
+	}
+	return id
+}
+
+// reason says why a candidate is ruled out where neither what it needs nor another package does it.
 func (t *teller) reason(c cdcl.Solvable, r cdcl.Reason) string {
-	p := t.pool
 	switch r.Kind {
 	case cdcl.Constrains:
-		spec := p.sets[r.Set].spec
-		if r.Parent == cdcl.Root {
-			return fmt.Sprintf("the constraint %q rules it out", plain(spec))
-		}
-		if r.Parent == c {
-			return fmt.Sprintf("it allows only %s%s", plain(spec), t.given(p.packages[r.Other].record.Name))
-		}
-		return fmt.Sprintf("%s allows only %s", title(p.packages[r.Parent].record), plain(spec))
+		return fmt.Sprintf("the constraint %s rules it out", quote(t.pool.sets[r.Set].spec))
 	case cdcl.Locked:
-		return fmt.Sprintf("%s is locked", title(p.packages[r.Parent].record))
-	case cdcl.BrokenPackage:
-		return p.packages[r.Parent].broken
+		locked := t.pool.packages[r.Parent].record
+		return fmt.Sprintf("%s %s is locked", locked.Name, locked.Version)
 	default:
 		return t.excluded[c]
 	}
@@ -203,5 +309,3 @@ func (t *teller) hint(n conda.PackageName) string {
 	}
 	return fmt.Sprintf("the target has %s %s", n, has)
 }
-
-func title(r *conda.Record) string { return string(r.Name) + " " + r.Version.String() }

@@ -51,7 +51,8 @@ type Requirement struct {
 // Option is some packages that would meet a requirement, and what they have in common that rules them out.
 type Option struct {
 	Records  []*conda.Record // the best first
-	Requires []Requirement   // what they need and cannot have
+	Requires []Requirement   // what the first of them needs and cannot have
+	Alike    bool            // others of them need something else, which fails in the same way
 	Reasons  []string        // what else rules them out
 }
 
