@@ -38,7 +38,7 @@ func readCondaLock(data []byte, name string) (*Lock, error) {
 		return nil, err
 	}
 	for i, p := range c.lock.Platforms {
-		c.lock.Platforms[i].Packages = linkOrder(p.Packages)
+		c.lock.Platforms[i].Packages, c.lock.Platforms[i].Pip = linkOrder(p.Packages), byName(p.Pip)
 	}
 	return c.lock, nil
 }
@@ -175,6 +175,9 @@ func (c *condaLock) packages(n *yaml.Node) error {
 		if err != nil {
 			return err
 		}
+		if strings.HasPrefix(m.optional("name"), "__") {
+			continue // a virtual package, which conda-lock drops too
+		}
 		e, err := c.entry(n, m)
 		if err != nil {
 			return err
@@ -184,9 +187,6 @@ func (c *condaLock) packages(n *yaml.Node) error {
 			return c.errorf(n, "%s for %s is also in line %d", e.name, e.platform.Subdir, line)
 		}
 		seen[key] = n.Line
-		if strings.HasPrefix(e.name, "__") {
-			continue // a virtual package, which nobody can install
-		}
 		if e.manager == "pip" {
 			e.platform.Pip = append(e.platform.Pip, e.pip())
 			continue
@@ -207,7 +207,7 @@ func (c *condaLock) packages(n *yaml.Node) error {
 type entry struct {
 	name, version, manager, category, url string
 	md5, sha256, source, build            string
-	depends, constrains                   []depend
+	depends, constrains                   []pair
 	platform                              *Platform
 }
 
@@ -248,11 +248,13 @@ func (c *condaLock) entryMaps(n *yaml.Node, m fields, e *entry) error {
 		return err
 	}
 	e.md5, e.sha256 = hashes["md5"], hashes["sha256"]
-	if err := checksums(e.md5, e.sha256); err != nil {
-		return c.errorf(m["hash"], "%s: %w", e.name, err)
-	}
-	if e.manager == "conda" && e.md5 == "" && e.sha256 == "" {
-		return c.errorf(m["hash"], "%s: a checksum is needed", e.name)
+	if e.manager == "conda" { // of pip's, conda-lock notes a commit as sha256
+		if err := checksums(e.md5, e.sha256); err != nil {
+			return c.errorf(m["hash"], "%s: %w", e.name, err)
+		}
+		if e.md5 == "" && e.sha256 == "" {
+			return c.errorf(m["hash"], "%s: a checksum is needed", e.name)
+		}
 	}
 	source, err := c.texts(m["source"], "source")
 	if err != nil {
@@ -267,16 +269,16 @@ func (c *condaLock) entryMaps(n *yaml.Node, m fields, e *entry) error {
 }
 
 // depends reads a mapping from names to constraints, in its order.
-func (c *condaLock) depends(n *yaml.Node, what string) ([]depend, error) {
+func (c *condaLock) depends(n *yaml.Node, what string) ([]pair, error) {
 	if empty(n) {
 		return nil, nil
 	}
 	if _, err := c.texts(n, what); err != nil {
 		return nil, err
 	}
-	var out []depend
+	var out []pair
 	for i := 0; i < len(n.Content); i += 2 {
-		out = append(out, depend{n.Content[i].Value, strings.TrimSpace(n.Content[i+1].Value)})
+		out = append(out, pair{n.Content[i].Value, strings.TrimSpace(n.Content[i+1].Value)})
 	}
 	return out, nil
 }

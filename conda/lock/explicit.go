@@ -1,7 +1,6 @@
 package lock
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +51,7 @@ func readExplicit(data, name string) (*Lock, error) {
 		}
 	}
 	settlePlatform(&p)
+	p.Pip = byName(p.Pip)
 	l.Platforms = []Platform{p}
 	return l, nil
 }
@@ -121,20 +121,20 @@ func (l *Lock) WriteExplicit(w io.Writer, s conda.Subdir, categories ...string) 
 	if err != nil {
 		return err
 	}
-	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "# Made by conda2docker: the packages of an environment, in the order in which they are linked.\n")
+	var b strings.Builder
+	b.WriteString("# Made by conda2docker: the packages of an environment, in the order in which they are linked.\n")
 	if p.Subdir != "" {
-		fmt.Fprintf(b, "# platform: %s\n", p.Subdir)
+		fmt.Fprintf(&b, "# platform: %s\n", p.Subdir)
 	}
 	if p.ContentHash != "" {
-		fmt.Fprintf(b, "# input_hash: %s\n", p.ContentHash)
+		fmt.Fprintf(&b, "# input_hash: %s\n", p.ContentHash)
 	}
 	if len(l.Channels) > 0 {
 		names := make([]string, len(l.Channels))
 		for i, c := range l.Channels {
 			names[i] = c.URL
 		}
-		fmt.Fprintf(b, "# channels: %s\n", strings.Join(names, ","))
+		fmt.Fprintf(&b, "# channels: %s\n", strings.Join(names, ","))
 	}
 	b.WriteString("@EXPLICIT\n")
 	for _, r := range records {
@@ -150,7 +150,10 @@ func (l *Lock) WriteExplicit(w io.Writer, s conda.Subdir, categories ...string) 
 	for _, k := range pip {
 		b.WriteString(k.explicit())
 	}
-	return b.Flush()
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("writing the lock: %w", err)
+	}
+	return nil
 }
 
 // explicit is a pip package as a comment, in the form that conda-lock gives it.

@@ -105,43 +105,33 @@ func parseVirtual(s string) ([]conda.VirtualPackage, error) {
 	return out, nil
 }
 
-// depend is one entry of a conda-lock file's dependencies.
-type depend struct{ name, constraint string }
-
 // dependMap says dependencies as a map from name to constraint, in their order; those on one name are
 // joined as well as they can be.
-func dependMap(depends []string) []depend {
-	var out []depend
+func dependMap(depends []string) []pair {
+	var out []pair
 	for _, d := range depends {
 		end := strings.IndexAny(d, " =<>!~[")
 		if end < 0 {
 			end = len(d)
 		}
 		name, constraint := d[:end], strings.TrimSpace(d[end:])
-		i := slices.IndexFunc(out, func(o depend) bool { return o.name == name })
+		i := slices.IndexFunc(out, func(o pair) bool { return o.key == name })
 		switch {
 		case i < 0:
-			out = append(out, depend{name, constraint})
-		case out[i].constraint == "" || out[i].constraint == "*":
-			out[i].constraint = constraint
+			out = append(out, pair{name, constraint})
+		case out[i].value == "" || out[i].value == "*":
+			out[i].value = constraint
 		case constraint != "" && constraint != "*":
-			out[i].constraint += "," + constraint
+			out[i].value += "," + constraint
 		}
 	}
 	return out
 }
 
-func (d depend) String() string {
-	if d.constraint == "" {
-		return d.name
-	}
-	return d.name + " " + d.constraint
-}
-
-func dependTexts(depends []depend) []string {
+func dependTexts(depends []pair) []string {
 	var out []string
 	for _, d := range depends {
-		out = append(out, d.String())
+		out = append(out, strings.TrimSpace(d.key+" "+d.value))
 	}
 	return out
 }

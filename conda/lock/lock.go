@@ -2,6 +2,7 @@
 package lock
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -96,7 +97,10 @@ func (l *Lock) add(p Platform) error {
 			p.Packages[i].Record = &r
 		}
 	}
-	p.Packages = linkOrder(p.Packages)
+	p.Packages, p.Pip = linkOrder(p.Packages), byName(p.Pip)
+	for i, k := range p.Pip {
+		p.Pip[i].URL, p.Pip[i].Source = withoutCredentials(k.URL), withoutCredentials(k.Source)
+	}
 	l.Platforms = append(l.Platforms, p)
 	return nil
 }
@@ -114,10 +118,17 @@ func linkOrder(packages []Package) []Package {
 	out := make([]Package, 0, len(packages))
 	for _, r := range solve.LinkOrder(records) {
 		same := byRecord[r.Name]
-		slices.SortFunc(same, func(a, b Package) int { return strings.Compare(a.Category, b.Category) })
+		slices.SortFunc(same, func(a, b Package) int { return cmp.Compare(a.Category, b.Category) })
 		out = append(out, same...)
 	}
 	return out
+}
+
+// byName sorts pip's packages. They are installed all at once, so that any order will do.
+func byName(packages []PipPackage) []PipPackage {
+	return slices.SortedStableFunc(slices.Values(packages), func(a, b PipPackage) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Category, b.Category))
+	})
 }
 
 // platform finds a platform; where there is one alone that does not say what it is, that.

@@ -17,7 +17,7 @@ func ReadFile(path string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the lock: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	return Read(f, path)
 }
 
@@ -57,4 +57,3 @@ type place struct {
 func (p place) errorf(format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %w", p.name, p.line, fmt.Errorf(format, args...))
 }
-

@@ -1,8 +1,8 @@
 package lock
 
 import (
-	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,28 +18,27 @@ func (l *Lock) WriteCondaLock(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := bufio.NewWriter(w)
+	var b strings.Builder
 	b.WriteString(`# This lock file was made by conda2docker. It holds the exact packages of an environment, with checksums,
 # in the format of conda-lock (CEP 37): conda-lock and micromamba install it too.
 version: 1
 metadata:
 `)
-	if len(l.Platforms) == 0 {
-		b.WriteString("  content_hash: {}\n")
-	} else {
-		b.WriteString("  content_hash:\n")
-	}
-	for _, p := range l.Platforms {
-		fmt.Fprintf(b, "    %s: %s\n", p.Subdir, scalar(p.ContentHash))
-	}
-	l.writeChannels(b)
 	platforms := make([]string, len(l.Platforms))
+	var hashes []pair
 	for i, p := range l.Platforms {
 		platforms[i] = string(p.Subdir)
+		if p.ContentHash != "" {
+			hashes = append(hashes, pair{string(p.Subdir), p.ContentHash})
+		}
 	}
-	writeList(b, "  platforms", "  ", platforms)
-	writeList(b, "  sources", "  ", l.Sources)
-	writeMap(b, "  custom_metadata", "    ", custom)
+	writePairs(&b, "  content_hash", hashes)
+	l.writeChannels(&b)
+	writeList(&b, "  platforms", "  ", platforms)
+	writeList(&b, "  sources", "  ", l.Sources)
+	if len(custom) > 0 {
+		writePairs(&b, "  custom_metadata", custom)
+	}
 	entries := l.entries()
 	if len(entries) == 0 {
 		b.WriteString("package: []\n")
@@ -47,22 +46,31 @@ metadata:
 		b.WriteString("package:\n")
 	}
 	for _, e := range entries {
-		e.write(b)
+		e.write(&b)
 	}
-	return b.Flush()
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("writing the lock: %w", err)
+	}
+	return nil
 }
 
-// customMetadata is the file's own, and what the format has no place for.
-func (l *Lock) customMetadata() (map[string]string, error) {
+// customMetadata is the file's own, and what the format has no place for, sorted.
+func (l *Lock) customMetadata() ([]pair, error) {
 	custom := maps.Clone(l.Custom)
 	if custom == nil {
 		custom = map[string]string{}
 	}
 	for _, p := range l.Platforms {
+		if p.Subdir == "" {
+			return nil, errors.New("writing the lock: it does not say for which platform it is")
+		}
 		if len(p.Virtual) > 0 {
 			custom[virtualKey+string(p.Subdir)] = strings.Join(virtualTexts(p.Virtual), " ")
 		}
 		for _, k := range p.Packages {
+			if k.Record.MD5 == "" && k.Record.SHA256 == "" {
+				return nil, fmt.Errorf("writing the lock: %s has no checksum", k.Record)
+			}
 			e := entryOf(&p, k)
 			plain, err := e.record()
 			if err != nil {
@@ -77,10 +85,14 @@ func (l *Lock) customMetadata() (map[string]string, error) {
 			}
 		}
 	}
-	return custom, nil
+	pairs := make([]pair, 0, len(custom))
+	for _, key := range slices.Sorted(maps.Keys(custom)) {
+		pairs = append(pairs, pair{key, custom[key]})
+	}
+	return pairs, nil
 }
 
-func (l *Lock) writeChannels(b *bufio.Writer) {
+func (l *Lock) writeChannels(b *strings.Builder) {
 	if len(l.Channels) == 0 {
 		b.WriteString("  channels: []\n")
 		return
@@ -122,31 +134,20 @@ func entryOf(p *Platform, k Package) entry {
 	}
 }
 
-func (e entry) write(b *bufio.Writer) {
+func (e entry) write(b *strings.Builder) {
 	fmt.Fprintf(b, "- name: %s\n", scalar(e.name))
 	fmt.Fprintf(b, "  version: %s\n  manager: %s\n  platform: %s\n", scalar(e.version), e.manager, e.platform.Subdir)
-	if len(e.depends) == 0 {
-		b.WriteString("  dependencies: {}\n")
-	} else {
-		b.WriteString("  dependencies:\n")
-	}
-	for _, d := range e.depends {
-		fmt.Fprintf(b, "    %s: %s\n", scalar(d.name), scalar(d.constraint))
-	}
+	writePairs(b, "  dependencies", e.depends)
 	fmt.Fprintf(b, "  url: %s\n", scalar(e.url))
-	hashes := map[string]string{"md5": e.md5, "sha256": e.sha256}
-	maps.DeleteFunc(hashes, func(_, v string) bool { return v == "" })
-	if len(hashes) == 0 {
-		b.WriteString("  hash: {}\n")
-	}
-	writeMap(b, "  hash", "    ", hashes)
+	hashes := []pair{{"md5", e.md5}, {"sha256", e.sha256}}
+	writePairs(b, "  hash", slices.DeleteFunc(hashes, func(h pair) bool { return h.value == "" }))
 	if e.source != "" {
 		fmt.Fprintf(b, "  source:\n    type: url\n    url: %s\n", scalar(e.source))
 	}
 	fmt.Fprintf(b, "  category: %s\n  optional: %t\n", scalar(e.category), e.category != Main)
 }
 
-func writeList(b *bufio.Writer, key, indent string, values []string) {
+func writeList(b *strings.Builder, key, indent string, values []string) {
 	if len(values) == 0 {
 		b.WriteString(key + ": []\n")
 		return
@@ -157,13 +158,16 @@ func writeList(b *bufio.Writer, key, indent string, values []string) {
 	}
 }
 
-// writeMap writes a mapping in the order of its keys, or nothing where it is empty.
-func writeMap(b *bufio.Writer, key, indent string, values map[string]string) {
-	if len(values) == 0 {
+// pair is one entry of a mapping.
+type pair struct{ key, value string }
+
+func writePairs(b *strings.Builder, key string, pairs []pair) {
+	if len(pairs) == 0 {
+		b.WriteString(key + ": {}\n")
 		return
 	}
 	b.WriteString(key + ":\n")
-	for _, k := range slices.Sorted(maps.Keys(values)) {
-		b.WriteString(indent + scalar(k) + ": " + scalar(values[k]) + "\n")
+	for _, p := range pairs {
+		b.WriteString("    " + scalar(p.key) + ": " + scalar(p.value) + "\n")
 	}
 }

@@ -118,8 +118,8 @@ func clause(s string) (node, error) {
 		rx := strings.ReplaceAll(regexp.QuoteMeta(s), `\*`, ".*")
 		re, err := regexp.Compile("^(?:" + rx + ")$")
 		return node{kind: pattern, text: s, regex: re}, err
-	case last == '*' && body != "" && len(body) < len(s)-1:
-		return node{}, fmt.Errorf("%q: more than one '*' at its end", s)
+	case last == '*' && body != "" && (len(body) < len(s)-1 || strings.HasSuffix(body, "..")):
+		return node{}, fmt.Errorf("%q: want a version and then one '*' or '.*'", s)
 	case last == '*':
 		if !strings.HasSuffix(s, ".*") {
 			s = s[:len(s)-1] + ".*"
