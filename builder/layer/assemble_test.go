@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -132,10 +133,11 @@ func TestBrokenLayerIsMadeAgain(t *testing.T) {
 			require.NoError(t, os.Remove(l.Path))
 			end, err := c.codec.end()
 			require.NoError(t, err)
-			other, err := c.codec.compress(make([]byte, s.TarSize))
-			require.NoError(t, err)
-			pad := make([]byte, s.blob.size-int64(len(other)+len(end)))
-			require.NoError(t, os.WriteFile(s.blob.path, append(append(other, pad...), end...), 0o644))
+			var other bytes.Buffer
+			require.NoError(t, c.codec.compress(&other, make([]byte, s.TarSize)))
+			other.Write(make([]byte, s.blob.size-int64(other.Len()+len(end))))
+			other.Write(end)
+			require.NoError(t, os.WriteFile(s.blob.path, other.Bytes(), 0o644))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,12 +179,17 @@ func TestEnvironmentLayer(t *testing.T) {
 	ctx := context.Background()
 	c := openCache(t, Options{})
 	a := input(t, condatest.Package{Name: "a", Files: []condatest.File{
-		{Path: "bin/x", Body: "a's"}, {Path: "lib64", Link: "lib"}, {Path: "lib/a", Body: "1"},
+		{Path: "bin/x", Body: "a's"},
+		{Path: "lib64", Link: "lib"},
+		{Path: "lib/a", Body: "1"},
 		{Path: "share/pad", Body: string(text(9, chunkSize))},
 	}})
 	b := input(t, condatest.Package{Name: "b", Files: []condatest.File{
-		{Path: "share/y", Body: "b's"}, {Path: "bin/x", HardLink: "share/y"}, {Path: "lib64/b", Body: "through"},
-		{Path: "share/other", Body: string(text(9, chunkSize))}, {Path: "lib64/late", Body: "late"},
+		{Path: "share/y", Body: "b's"},
+		{Path: "bin/x", HardLink: "share/y"},
+		{Path: "lib64/b", Body: "through"},
+		{Path: "share/other", Body: string(text(9, chunkSize))},
+		{Path: "lib64/late", Body: "late"},
 	}})
 	s := segments(t, c, []Input{a, b}, 1)
 	r, err := Conflicts(s)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -68,33 +69,36 @@ func (c codec) mediaType() string {
 	return specs.MediaTypeImageLayerGzip
 }
 
-// compress is one gzip member or zstd frame. The compressor is a new one each time: what it saw before cannot show in its output.
-func (c codec) compress(raw []byte) ([]byte, error) {
+// compress appends one gzip member or zstd frame to out. The compressor is a new one each time: what it saw before cannot show
+// in its output.
+func (c codec) compress(out *bytes.Buffer, raw []byte) error {
+	out.Grow(len(raw)/2 + 512)
 	if c.kind == Zstd {
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out := w.EncodeAll(raw, make([]byte, 0, len(raw)/2+512))
-		return out, w.Close()
+		if _, err := out.Write(w.EncodeAll(raw, out.AvailableBuffer())); err != nil {
+			return err
+		}
+		return w.Close()
 	}
-	var b bytes.Buffer
-	b.Grow(len(raw)/2 + 512)
-	w, err := gzip.NewWriterLevel(&b, c.level) // its header has no name, no time, and 255 for the system
+	w, err := gzip.NewWriterLevel(out, c.level) // its header has no name, no time, and 255 for the system
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := w.Write(raw); err != nil {
-		return nil, err
+		return err
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+	return w.Close()
 }
 
 // end is the compressed end of a tar: the constant last member of every layer.
-func (c codec) end() ([]byte, error) { return c.compress(make([]byte, tarEndSize)) }
+func (c codec) end() ([]byte, error) {
+	var out bytes.Buffer
+	err := c.compress(&out, make([]byte, tarEndSize))
+	return out.Bytes(), err
+}
 
 // reader decompresses any number of concatenated members.
 func (c codec) reader(r io.Reader) (io.ReadCloser, error) {
@@ -108,19 +112,52 @@ func (c codec) reader(r io.Reader) (io.ReadCloser, error) {
 	return gzip.NewReader(r)
 }
 
-// chunk is a piece of a tar on its way through the compressor.
+// press compresses chunks for any number of tars at once.
+type press struct {
+	codec  codec
+	tokens chan struct{} // bounds the chunks that are compressed at once
+	chunks sync.Pool     // of *chunk
+}
+
+func newPress(c codec, parallel int) *press {
+	return &press{codec: c, tokens: make(chan struct{}, parallel)}
+}
+
+// chunk is a piece of a tar on its way through the press.
 type chunk struct {
-	raw, packed []byte
-	err         error
-	done        chan struct{}
+	raw    []byte
+	packed bytes.Buffer
+	err    error
+	done   chan struct{}
+}
+
+func (p *press) newChunk() *chunk {
+	c, ok := p.chunks.Get().(*chunk)
+	if !ok {
+		c = &chunk{raw: make([]byte, 0, chunkSize)}
+	}
+	c.done = make(chan struct{})
+	return c
+}
+
+func (p *press) compress(c *chunk) {
+	defer close(c.done)
+	p.tokens <- struct{}{}
+	defer func() { <-p.tokens }()
+	c.err = p.codec.compress(&c.packed, c.raw)
+}
+
+func (p *press) release(c *chunk) {
+	c.raw, c.err = c.raw[:0], nil
+	c.packed.Reset()
+	p.chunks.Put(c)
 }
 
 // chunker compresses what is written to it in chunks, several at once, and writes them in order.
 type chunker struct {
-	codec  codec
-	tokens chan struct{}
+	press  *press
 	out    io.Writer
-	buf    []byte
+	chunk  *chunk // being filled
 	queue  chan *chunk
 	failed chan struct{} // closed with the first error
 	closed chan struct{} // closed when all is written
@@ -135,9 +172,9 @@ type sums struct {
 	chunks              []int64 // compressed sizes
 }
 
-func newChunker(c codec, tokens chan struct{}, out io.Writer) *chunker {
+func newChunker(p *press, out io.Writer) *chunker {
 	w := &chunker{
-		codec: c, tokens: tokens, out: out,
+		press: p, out: out,
 		queue:  make(chan *chunk, pendingChunks),
 		failed: make(chan struct{}), closed: make(chan struct{}),
 		result: sums{tar: sha256.New(), packed: sha256.New()},
@@ -149,13 +186,13 @@ func newChunker(c codec, tokens chan struct{}, out io.Writer) *chunker {
 // Write takes the next bytes of the tar.
 func (w *chunker) Write(p []byte) (int, error) {
 	for n := 0; n < len(p); {
-		if w.buf == nil {
-			w.buf = make([]byte, 0, chunkSize)
+		if w.chunk == nil {
+			w.chunk = w.press.newChunk()
 		}
-		k := copy(w.buf[len(w.buf):chunkSize], p[n:])
-		w.buf = w.buf[:len(w.buf)+k]
+		k := min(len(p)-n, chunkSize-len(w.chunk.raw))
+		w.chunk.raw = append(w.chunk.raw, p[n:n+k]...)
 		n += k
-		if len(w.buf) == chunkSize {
+		if len(w.chunk.raw) == chunkSize {
 			if err := w.submit(); err != nil {
 				return n, err
 			}
@@ -165,20 +202,15 @@ func (w *chunker) Write(p []byte) (int, error) {
 }
 
 func (w *chunker) submit() error {
-	c := &chunk{raw: w.buf, done: make(chan struct{})}
-	w.buf = nil
+	c := w.chunk
+	w.chunk = nil
 	select {
 	case <-w.failed:
 		return w.err
 	case w.queue <- c:
+		go w.press.compress(c)
+		return nil
 	}
-	go func() {
-		defer close(c.done)
-		w.tokens <- struct{}{}
-		defer func() { <-w.tokens }()
-		c.packed, c.err = w.codec.compress(c.raw)
-	}()
-	return nil
 }
 
 // drain writes the chunks in the order in which they came.
@@ -186,12 +218,12 @@ func (w *chunker) drain(queue <-chan *chunk) {
 	defer close(w.closed)
 	for c := range queue {
 		<-c.done
-		if w.err != nil {
-			continue
+		if w.err == nil {
+			if w.err = w.put(c); w.err != nil {
+				close(w.failed)
+			}
 		}
-		if w.err = w.put(c); w.err != nil {
-			close(w.failed)
-		}
+		w.press.release(c)
 	}
 }
 
@@ -201,8 +233,8 @@ func (w *chunker) put(c *chunk) error {
 	}
 	w.result.tar.Write(c.raw)
 	w.result.tarSize += int64(len(c.raw))
-	w.result.chunks = append(w.result.chunks, int64(len(c.packed)))
-	return w.putPacked(c.packed)
+	w.result.chunks = append(w.result.chunks, int64(c.packed.Len()))
+	return w.putPacked(c.packed.Bytes())
 }
 
 func (w *chunker) putPacked(p []byte) error {
@@ -231,7 +263,7 @@ type finished struct {
 
 // close writes what is pending and the tar's end.
 func (w *chunker) close() (finished, error) {
-	if len(w.buf) > 0 {
+	if w.chunk != nil {
 		if err := w.submit(); err != nil {
 			return finished{}, err
 		}
@@ -241,7 +273,7 @@ func (w *chunker) close() (finished, error) {
 		return finished{}, w.err
 	}
 	f := finished{tarSize: w.result.tarSize, packedSize: w.result.packedSize, chunks: w.result.chunks}
-	end, err := w.codec.end()
+	end, err := w.press.codec.end()
 	if err != nil {
 		return finished{}, err
 	}

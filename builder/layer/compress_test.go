@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -40,7 +39,7 @@ func text(seed uint64, n int) []byte {
 func packTar(t testing.TB, c codec, tokens int, files map[string][]byte, order ...string) ([]byte, finished) {
 	t.Helper()
 	var out bytes.Buffer
-	ch := newChunker(c, make(chan struct{}, tokens), &out)
+	ch := newChunker(newPress(c, tokens), &out)
 	defer ch.abort()
 	tw := newTarWriter(ch)
 	for _, name := range order {
@@ -142,7 +141,7 @@ func TestChunkerReportsAFullDisk(t *testing.T) {
 	full := errors.New("no space left on device")
 	c, err := newCodec(Gzip, 1)
 	require.NoError(t, err)
-	ch := newChunker(c, make(chan struct{}, 2), failingWriter{full})
+	ch := newChunker(newPress(c, 2), failingWriter{full})
 	defer ch.abort()
 	for range 10 {
 		if _, err = ch.Write(text(1, chunkSize)); err != nil {
@@ -180,7 +179,7 @@ func TestNamesThatALayerCannotHold(t *testing.T) {
 		"": false, ".": false, "..": false, "a/../../b": false, "/a": false, "a//b": false, "a/": false,
 		"a\x00b": false, "opt/.wh.victim": false, ".wh..wh..opq": false, "opt/.wh.dir/x": false,
 	} {
-		require.Equal(t, ok, checkName(name) == nil, fmt.Sprintf("%q", name))
+		require.Equal(t, ok, checkName(name) == nil, "%q", name)
 	}
 }
 

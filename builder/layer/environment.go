@@ -45,7 +45,7 @@ func (c *Cache) Environment(ctx context.Context, e Environment) (Layer, error) {
 		return Layer{}, fmt.Errorf("making the layer of the %s: %w", e.Name, err)
 	}
 	return c.layer(ctx, c.environmentKey(e, items), e.Name, func(w io.Writer) (blobInfo, error) {
-		ch := newChunker(c.codec, c.tokens, w)
+		ch := newChunker(c.press, w)
 		defer ch.abort()
 		tw := newTarWriter(ch)
 		for _, it := range items {

@@ -50,8 +50,8 @@ type Options struct {
 type Cache struct {
 	opts   Options
 	codec  codec
-	tokens chan struct{} // bounds the compression that goes on at once
-	making sync.Map      // name of an entry → chan struct{}: one maker per entry in this process
+	press  *press
+	making sync.Map // name of an entry → chan struct{}: one maker per entry in this process
 }
 
 const (
@@ -77,7 +77,7 @@ func Open(o Options) (*Cache, error) {
 			return nil, fmt.Errorf("opening the layer cache: %w", err)
 		}
 	}
-	return &Cache{opts: o, codec: cd, tokens: make(chan struct{}, o.Parallel)}, nil
+	return &Cache{opts: o, codec: cd, press: newPress(cd, o.Parallel)}, nil
 }
 
 // alone waits until no one else in this process makes the entry of that name.

@@ -185,7 +185,7 @@ func (c *Cache) files(ctx context.Context, in Input, emit emitFunc) (link.Packag
 
 // write streams the files that source hands out into a compressed tar below prefix.
 func (c *Cache) write(prefix string, source func(emitFunc) (link.Package, error), out io.Writer) (index, error) {
-	ch := newChunker(c.codec, c.tokens, out)
+	ch := newChunker(c.press, out)
 	defer ch.abort()
 	tw := newTarWriter(ch)
 	at := map[string]placed{}
