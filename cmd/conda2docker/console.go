@@ -87,6 +87,17 @@ func (s *stage) show(text string) {
 	_, _ = fmt.Fprintf(c.w, "· %-8s  %8s  %s", s.name, seconds(now.Sub(s.start)), text)
 }
 
+// count returns a function that adds up bytes, for a download of unknown length to show.
+func (s *stage) count(total *int64, what string) func(int64) {
+	var mu sync.Mutex
+	return func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		*total += n
+		s.show(what + ", " + bytesize(*total))
+	}
+}
+
 // pause removes the live line and returns, for a display of its own to take the terminal.
 func (s *stage) pause() {
 	s.c.mu.Lock()

@@ -25,8 +25,11 @@ type settings struct {
 	Registries map[string]registrySettings `yaml:"registries"`
 	Scan       struct {
 		DB     string `yaml:"db"`     // folder of the Grype database
-		Update *bool  `yaml:"update"` // whether an outdated database is fetched anew; default true
+		Update *bool  `yaml:"update"` // whether an outdated database is fetched anew; default true. Without, one of any age will do
 	} `yaml:"scan"`
+	Pip struct {
+		Index string `yaml:"index"` // where pip sections that name no index look for packages; PyPI when empty
+	} `yaml:"pip"`
 	Cache struct {
 		Dir   string `yaml:"dir"`
 		Limit string `yaml:"limit"` // e.g. "50GB"

@@ -188,10 +188,12 @@ func compiledPython() []recipe {
 		return recipe{Name: name, From: debian, License: license}
 	}
 	debugpy := compiled("debugpy", "MIT", "python3-debugpy", "python3-pydevd", "python3-bytecode")
+	matplotlib := compiled("matplotlib-base", "PSF-2.0", "python3-matplotlib", "python-matplotlib-data")
+	matplotlib.Edits = []edit{{"lib/python3.11/site-packages/matplotlib/__init__.py", "/usr/share/matplotlib", placeholder + "/share/matplotlib"}}
 	return []recipe{
 		compiled("numpy", "BSD-3-Clause", "python3-numpy"),
 		compiled("pandas", "BSD-3-Clause", "python3-pandas", "python3-pandas-lib"),
-		compiled("matplotlib-base", "PSF-2.0", "python3-matplotlib", "python-matplotlib-data"),
+		matplotlib,
 		compiled("contourpy", "BSD-3-Clause", "python3-contourpy"),
 		compiled("kiwisolver", "BSD-3-Clause", "python3-kiwisolver"),
 		compiled("fonttools", "MIT", "python3-fonttools"),

@@ -102,7 +102,7 @@ func (s *Sandbox) makeAdvisories(ctx context.Context) error {
 }
 
 // advisoriesID changes when another database is to be made.
-const advisoriesID = "1"
+const advisoriesID = "2"
 
 // done says whether a folder has been made whole, from what id names.
 func done(dir, id string) bool {

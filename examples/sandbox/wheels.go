@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -22,7 +23,9 @@ func wheelPackages() map[string]string {
 	return map[string]string{"graphviz": "python3-graphviz", "humanize": "python3-humanize", "tabulate": "python3-tabulate"}
 }
 
-const wheelsID = "1"
+const wheelsID = "2"
+
+var metadataVersion = regexp.MustCompile(`(?m)^Version: .*$`)
 
 // makeWheels makes a package index with wheels of Debian's packages (PEP 427, PEP 503).
 func (s *Sandbox) makeWheels(ctx context.Context, d debian) error {
@@ -85,6 +88,8 @@ func makeWheel(ctx context.Context, name string, d deb, dir string) error {
 		files[rel], err = os.ReadFile(p)
 		return err
 	})
+	// Debian builds some without their version control, from which they take their version.
+	files[distInfo+"/METADATA"] = metadataVersion.ReplaceAll(files[distInfo+"/METADATA"], []byte("Version: "+version))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/urfave/cli/v2"
+
+	"github.com/datalayer/conda2docker/builder"
+	"github.com/datalayer/conda2docker/builder/layer"
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/scan"
+)
+
+// buildOptions is what the flags of build say, checked.
+type buildOptions struct {
+	Files       []string // environment files
+	Overlay     string
+	Lock        string
+	UpdateLock  bool
+	Tags        []name.Tag
+	Push        bool
+	Outputs     []builder.Output
+	Manifest    string // file, "-" for stdout
+	Evidence    string // folder
+	Accelerator accelerator
+	Base        string
+	CUDA        string // version of __cuda
+	Subdir      conda.Subdir
+	Channels    []string
+	FailOn      scan.Severity
+	OnlyFixed   bool
+	Compression layer.Compression
+	MaxLayers   int
+	PostLinkNet bool
+	Builder     string
+	Offline     bool
+	Progress    string
+	Epoch       *time.Time // SOURCE_DATE_EPOCH, where it is set
+}
+
+func buildCommand(env environment) *cli.Command {
+	return &cli.Command{
+		Name:      "build",
+		Usage:     "resolve, build, list, scan and pin an environment",
+		ArgsUsage: "ENVIRONMENT.yml...",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "overlay", Usage: "RuntimeEnvironment `FILE`; its dockerImage is the image's name unless --tag says otherwise"},
+			&cli.StringFlag{Name: "lock", Usage: "lock `FILE`: used when it is there, else written"},
+			&cli.BoolFlag{Name: "update-lock", Usage: "resolve anew and write --lock, whatever it says"},
+			&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "`REFERENCE` that the image gets; may be repeated"},
+			&cli.BoolFlag{Name: "push", Usage: "push to the registries of the tags"},
+			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "also write the image as oci-dir=`FOLDER` or oci=FILE.tar; may be repeated"},
+			&cli.StringFlag{Name: "manifest", Value: "-", Usage: "`FILE` for the final RuntimeEnvironment, - for standard output"},
+			&cli.StringFlag{Name: "evidence", Usage: "`FOLDER` for lock, SBOMs and scan report (default: in the cache)"},
+			&cli.StringFlag{Name: "accelerator", Value: "auto", Usage: "auto, cpu or cuda: which base, and whether there is a GPU driver"},
+			&cli.StringFlag{Name: "base", Usage: "base image: a `REFERENCE` or oci-layout:/FOLDER"},
+			&cli.StringFlag{Name: "cuda", Usage: "`VERSION` of CUDA that the driver will support, such as 12.4"},
+			&cli.StringFlag{Name: "platform", Value: string(conda.Linux64), Usage: "conda `SUBDIR` to build for"},
+			&cli.StringSliceFlag{Name: "channel", Aliases: []string{"c"}, Usage: "`CHANNEL` to search before those of the environment; may be repeated"},
+			&cli.StringFlag{Name: "fail-on", Usage: "lowest `SEVERITY` that the gate refuses: negligible, low, medium, high or critical"},
+			&cli.BoolFlag{Name: "only-fixed", Usage: "the gate refuses only what has a fixed version"},
+			&cli.StringFlag{Name: "compression", Value: string(layer.Gzip), Usage: "gzip or zstd"},
+			&cli.IntFlag{Name: "max-layers", Value: layer.DefaultBudget, Usage: "`NUMBER` of layers that packages take at most"},
+			&cli.BoolFlag{Name: "post-link-network", Usage: "let post-link scripts reach the network"},
+			&cli.StringFlag{Name: "builder", Usage: "`ADDRESS` of a BuildKit: unix://, tcp:// or docker-container:// (default: embedded, or $BUILDKIT_HOST)"},
+			&cli.BoolFlag{Name: "offline", Usage: "use only what the cache has"},
+			&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto, tty, plain or quiet"},
+		},
+		Action: func(c *cli.Context) error {
+			opts, err := parseBuild(c, env.Getenv)
+			if err != nil {
+				return err
+			}
+			return runBuild(c.Context, env, opts)
+		},
+	}
+}
+
+// parseBuild checks the flags, all of them before anything is done.
+func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error) {
+	files, err := environmentFiles(c)
+	if err != nil {
+		return buildOptions{}, err
+	}
+	o := buildOptions{
+		Files: files, Overlay: c.String("overlay"), Lock: c.String("lock"), UpdateLock: c.Bool("update-lock"), Push: c.Bool("push"),
+		Manifest: c.String("manifest"), Evidence: c.String("evidence"), Base: c.String("base"), CUDA: c.String("cuda"), Channels: c.StringSlice("channel"),
+		OnlyFixed: c.Bool("only-fixed"), MaxLayers: c.Int("max-layers"), PostLinkNet: c.Bool("post-link-network"), Builder: c.String("builder"),
+		Offline: c.Bool("offline"), Progress: c.String("progress"),
+	}
+	fail := func(flag string, err error) (buildOptions, error) {
+		return buildOptions{}, usageError{fmt.Errorf("--%s: %w", flag, err)}
+	}
+	if o.Accelerator, err = parseAccelerator(c.String("accelerator")); err != nil {
+		return fail("accelerator", err)
+	}
+	if o.Subdir, err = conda.ParseSubdir(c.String("platform")); err != nil {
+		return fail("platform", err)
+	}
+	if _, err := ociPlatform(o.Subdir); err != nil {
+		return fail("platform", err)
+	}
+	if o.FailOn, err = scan.ParseSeverity(c.String("fail-on")); err != nil {
+		return fail("fail-on", err)
+	}
+	if o.Compression, err = parseCompression(c.String("compression")); err != nil {
+		return fail("compression", err)
+	}
+	if o.MaxLayers < 1 || o.MaxLayers > 120 {
+		return fail("max-layers", fmt.Errorf("%d: want 1 to 120 (Docker stops at about 125 layers with the base's)", o.MaxLayers))
+	}
+	switch o.Progress {
+	case "auto", "tty", "plain", "quiet":
+	default:
+		return fail("progress", fmt.Errorf("%q: want auto, tty, plain or quiet", o.Progress))
+	}
+	for _, t := range c.StringSlice("tag") {
+		tag, err := name.NewTag(t)
+		if err != nil {
+			return fail("tag", err)
+		}
+		o.Tags = append(o.Tags, tag)
+	}
+	for _, s := range c.StringSlice("output") {
+		out, err := parseOutput(s)
+		if err != nil {
+			return fail("output", err)
+		}
+		o.Outputs = append(o.Outputs, out)
+	}
+	if o.UpdateLock && o.Lock == "" {
+		return fail("update-lock", fmt.Errorf("needs --lock FILE"))
+	}
+	if o.Epoch, err = sourceDateEpoch(getenv); err != nil {
+		return buildOptions{}, usageError{err}
+	}
+	return o, nil
+}
+
+// parseOutput reads oci-dir=PATH, oci=PATH or, as other builders have it, type=oci-dir,dest=PATH.
+func parseOutput(s string) (builder.Output, error) {
+	var out builder.Output
+	if rest, ok := strings.CutPrefix(s, "type="); ok {
+		kind, dest, _ := strings.Cut(rest, ",")
+		path, ok := strings.CutPrefix(dest, "dest=")
+		if !ok {
+			return out, fmt.Errorf("%q: want type=oci-dir,dest=FOLDER or type=oci,dest=FILE.tar", s)
+		}
+		out.Type, out.Path = kind, path
+	} else {
+		out.Type, out.Path, _ = strings.Cut(s, "=")
+	}
+	if (out.Type != "oci-dir" && out.Type != "oci") || out.Path == "" {
+		return out, fmt.Errorf("%q: want oci-dir=FOLDER or oci=FILE.tar", s)
+	}
+	if _, err := os.Lstat(out.Path); err == nil && out.Type == "oci-dir" {
+		entries, err := os.ReadDir(out.Path)
+		if err != nil {
+			return out, fmt.Errorf("%s is there and is no folder", out.Path)
+		}
+		if _, err := os.Stat(out.Path + "/oci-layout"); len(entries) > 0 && err != nil {
+			return out, fmt.Errorf("folder %s holds something else than an OCI layout: name another", out.Path)
+		}
+	}
+	return out, nil
+}
+
+func parseCompression(s string) (layer.Compression, error) {
+	switch c := layer.Compression(s); c {
+	case layer.Gzip, layer.Zstd:
+		return c, nil
+	}
+	return "", fmt.Errorf("%q: want gzip or zstd", s)
+}
+
+func runBuild(ctx context.Context, env environment, o buildOptions) error {
+	s, err := loadSettings(env.Getenv)
+	if err != nil {
+		return err
+	}
+	if o.Builder != "" {
+		s.Builder = o.Builder
+	}
+	b := &build{options: o, settings: s, env: env, console: newConsole(env.Stderr, o.Progress)}
+	return b.run(ctx)
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/datalayer/conda2docker/sbom"
+	"github.com/datalayer/conda2docker/scan"
+)
+
+// evidence is what was found out about an image.
+type evidence struct {
+	sbom   *sbom.Document
+	report *scan.Report
+	dir    string // where it is written
+}
+
+// list makes the SBOM from the image's bytes, in which the conda packages must be those that were resolved.
+func (b *build) list(ctx context.Context, in input, env resolved, img built) (evidence, string, error) {
+	epoch := img.Config.Created
+	request := sbom.Request{
+		Layout: img.Layout, Digest: img.Digest.String(), Records: env.records, Prefix: prefix, Version: version,
+		CacheDir: filepath.Join(b.settings.Cache.Dir, "sbom"),
+	}
+	if epoch != nil {
+		request.Epoch = *epoch
+	}
+	if len(in.targets) > 0 {
+		request.Name = in.targets[0].Name()
+	}
+	doc, err := sbom.Generate(ctx, request)
+	if err != nil {
+		return evidence{}, "", err
+	}
+	ev := evidence{sbom: doc, dir: b.options.Evidence}
+	if ev.dir == "" {
+		ev.dir = filepath.Join(b.settings.Cache.Dir, "evidence", img.Digest.Encoded())
+	}
+	c := doc.Counts()
+	return ev, fmt.Sprintf("%d packages: %d conda, %d python, %d deb", c.Total(), c.Conda, c.Python, c.Deb), nil
+}
+
+// scan looks the packages up. Lock, SBOMs and report are written also when the gate refuses: they say why.
+func (b *build) scan(ctx context.Context, env resolved, _ built, ev *evidence) (string, error) {
+	update := b.settings.Scan.Update == nil || *b.settings.Scan.Update
+	age := time.Duration(0) // Grype's own bound
+	if !update {
+		age = -1 // who keeps the database himself decides about its age
+	}
+	var err error
+	ev.report, err = scan.Scan(ctx, ev.sbom, scan.Options{
+		DBDir: b.settings.Scan.DB, Update: update && !b.options.Offline, MaxAge: age, FailOn: b.options.FailOn, OnlyFixed: b.options.OnlyFixed, Version: version,
+	})
+	var gate *scan.GateError
+	if err != nil && !errors.As(err, &gate) {
+		return "", err
+	}
+	if werr := ev.write(env); werr != nil {
+		return "", errors.Join(err, werr)
+	}
+	return describeCounts(ev.report.Counts), err
+}
+
+func describeCounts(c scan.Counts) string {
+	return fmt.Sprintf("%d critical, %d high, %d medium, %d low vulnerabilities", c.Critical, c.High, c.Medium, c.Low)
+}
+
+// write writes lock, SBOMs and report, each whole.
+func (e evidence) write(env resolved) error {
+	if err := os.MkdirAll(e.dir, 0o755); err != nil {
+		return fmt.Errorf("writing the evidence: %w", err)
+	}
+	document := func(f sbom.Format) func(io.Writer) error {
+		return func(w io.Writer) error { return e.sbom.Write(w, f) }
+	}
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{"conda-lock.yml", env.lock.WriteCondaLock},
+		{"sbom.spdx.json", document(sbom.SPDX)},
+		{"sbom.cdx.json", document(sbom.CycloneDX)},
+		{"sbom.syft.json", document(sbom.Syft)},
+		{"grype.json", e.report.WriteJSON},
+		{"grype.txt", e.report.WriteTable},
+	} {
+		var body bytes.Buffer
+		if err := f.write(&body); err != nil {
+			return fmt.Errorf("writing %s: %w", f.name, err)
+		}
+		if err := writeWhole(filepath.Join(e.dir, f.name), body.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeWhole writes a file that is there whole or not at all.
+func writeWhole(path string, body []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	_, err = tmp.Write(body)
+	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/datalayer/conda2docker/builder/engine"
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/condarc"
+	"github.com/datalayer/conda2docker/envspec"
+)
+
+// input is what the user asks for, read and checked.
+type input struct {
+	env      envspec.Environment
+	overlay  *envspec.Overlay // nil where there is none
+	conda    condarc.Config
+	channels []conda.Channel
+	targets  []name.Tag // what the image will be called
+}
+
+// readInput reads the environment files, the overlay and conda's configuration. Nothing has been fetched or
+// written when it refuses something.
+func (b *build) readInput() (input, string, error) {
+	var in input
+	o := b.options
+	var files []envspec.File
+	for _, path := range o.Files {
+		f, err := envspec.ReadFile(path)
+		if err != nil {
+			return in, "", usageError{err}
+		}
+		files = append(files, f)
+	}
+	var err error
+	var warnings []envspec.Warning
+	if in.env, warnings, err = envspec.ParseEnvironment(files, envspec.Options{Subdir: o.Subdir, Getenv: b.env.Getenv}); err != nil {
+		return in, "", inputError(err)
+	}
+	if o.Overlay != "" {
+		f, err := envspec.ReadFile(o.Overlay)
+		if err != nil {
+			return in, "", usageError{err}
+		}
+		if in.overlay, err = envspec.ParseOverlay(f, b.env.Getenv); err != nil {
+			return in, "", inputError(err)
+		}
+		warnings = append(warnings, in.overlay.Warnings()...)
+	}
+	for _, w := range warnings {
+		b.console.say("%s", w)
+	}
+	if in.targets, err = b.targets(in.overlay); err != nil {
+		return in, "", err
+	}
+	if in.conda, err = condarc.Load(condarc.Options{Getenv: b.env.Getenv}); err != nil {
+		return in, "", err
+	}
+	if in.channels, err = b.channels(in); err != nil {
+		return in, "", err
+	}
+	if len(in.env.Pip) > 0 {
+		if err := b.canRunPip(); err != nil {
+			return in, "", err
+		}
+	}
+	return in, fmt.Sprintf("%d conda and %d pip requirements", len(in.env.Dependencies), len(in.env.Pip)), nil
+}
+
+// inputError makes a fault in a file that the user wrote an error of usage.
+func inputError(err error) error {
+	var place *envspec.Error
+	if errors.As(err, &place) {
+		return usageError{err}
+	}
+	return err
+}
+
+// canRunPip says before anything is fetched what the pip section would lack.
+func (b *build) canRunPip() error {
+	if b.options.Offline {
+		return usageError{errors.New("the pip section needs the network to install its packages: leave it out, or build without --offline")}
+	}
+	return engine.NeedRuntime(b.engine())
+}
+
+// targets are the names that the image will get: those of the flags, else the overlay's.
+func (b *build) targets(overlay *envspec.Overlay) ([]name.Tag, error) {
+	targets := b.options.Tags
+	if len(targets) == 0 && overlay != nil {
+		tag, err := name.NewTag(overlay.DockerImage())
+		if err != nil {
+			return nil, usageError{fmt.Errorf("%s: dockerImage is not a name that an image can be given (--tag gives another): %w", overlay.DockerImagePosition(), err)}
+		}
+		targets = []name.Tag{tag}
+	}
+	if b.options.Push && len(targets) == 0 {
+		return nil, usageError{errors.New("--push needs a name for the image: --tag REFERENCE, or an overlay with a dockerImage")}
+	}
+	return targets, nil
+}
+
+// channels are those that are searched, in order: the flags', the environment's, and the configured default ones.
+func (b *build) channels(in input) ([]conda.Channel, error) {
+	refs := append([]string{}, b.options.Channels...)
+	defaults := in.conda.Channels()
+	names := make([]string, len(defaults))
+	for i, c := range defaults {
+		names[i] = c.URL
+	}
+	refs = append(refs, in.env.ChannelRefs(names...)...)
+	var out []conda.Channel
+	seen := map[string]bool{}
+	for _, ref := range refs {
+		channels, err := in.conda.Resolve(ref)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		for _, c := range channels {
+			if !seen[c.URL] {
+				seen[c.URL] = true
+				out = append(out, c)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, usageError{errors.New("the environment has nodefaults and names no channel: nothing can be found")}
+	}
+	return out, nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/datalayer/conda2docker/builder/layer"
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/fetch"
+	"github.com/datalayer/conda2docker/conda/link"
+)
+
+// layers is the environment as layers of an image.
+type layers struct {
+	segments []layer.Segment // in link order
+	all      []layer.Layer   // in the image's order; the environment layer is the last one
+	user     user
+	epoch    time.Time
+}
+
+// makeLayers fetches the packages, turns each into a segment and groups those.
+func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved) (layers, string, error) {
+	archives := fetch.Archives{Client: env.client, Dir: filepath.Join(b.settings.Cache.Dir, "archives")}
+	var fetched, cached int64
+	got, err := archives.FetchAll(ctx, env.records, 0, func(p fetch.Progress) {
+		if p.Done && p.Cached {
+			cached += p.Bytes
+		} else if p.Done {
+			fetched += p.Bytes
+		}
+		s.show(fmt.Sprintf("%s %s", p.Record.Dist(), bytesize(p.Bytes)))
+	})
+	if err != nil {
+		return layers{}, "", err
+	}
+	cache, err := layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression})
+	if err != nil {
+		return layers{}, "", err
+	}
+	target := link.Target{Prefix: prefix, Subdir: b.options.Subdir, Python: pythonOf(env.records)}
+	inputs := make([]layer.Input, len(got))
+	for i, a := range got {
+		inputs[i] = layer.Input{Record: env.records[i], ArchivePath: a.Path, ArchiveSHA256: a.SHA256, Target: target}
+	}
+	made := 0
+	out := layers{user: userOf(env.target.base), epoch: b.epoch(env.records)}
+	out.segments, err = cache.Segments(ctx, inputs, 0, func(e layer.Event) {
+		if !e.Cached {
+			made++
+		}
+		s.show(fmt.Sprintf("layer segments %d/%d: %s", e.Done, e.Total, e.Segment.Dist))
+	})
+	if err != nil {
+		return layers{}, "", err
+	}
+	conflicts, err := layer.Conflicts(out.segments)
+	if err != nil {
+		return layers{}, "", err
+	}
+	for _, w := range conflicts.Warnings {
+		b.console.say("warning: %s", w)
+	}
+	if out.all, err = cache.Layers(ctx, layer.Groups(out.segments, b.options.MaxLayers), 0); err != nil {
+		return layers{}, "", err
+	}
+	files, err := environmentFilesOf(in, env, out)
+	if err != nil {
+		return layers{}, "", err
+	}
+	last, err := cache.Environment(ctx, layer.Environment{Prefix: prefix, Files: files, Winners: conflicts.Winners, Epoch: out.epoch})
+	if err != nil {
+		return layers{}, "", err
+	}
+	out.all = append(out.all, last)
+	return out, fmt.Sprintf("%s fetched, %s cached; %d segments made, %d layers", bytesize(fetched), bytesize(cached), made, len(out.all)), nil
+}
+
+// epoch is the time that the image says it was made: SOURCE_DATE_EPOCH, else that of the newest package in it, so that the same
+// packages make the same image.
+func (b *build) epoch(records []*conda.Record) time.Time {
+	if b.options.Epoch != nil {
+		return *b.options.Epoch
+	}
+	var newest int64
+	for _, r := range records {
+		newest = max(newest, r.Timestamp)
+	}
+	return time.UnixMilli(newest).UTC().Truncate(time.Second)
+}
+
+// pythonOf is the environment's python.
+func pythonOf(records []*conda.Record) *link.Python {
+	for _, r := range records {
+		if r.Name != "python" {
+			continue
+		}
+		parts := strings.SplitN(r.Version.String(), ".", 3)
+		if len(parts) < 2 {
+			return nil
+		}
+		return &link.Python{Version: parts[0] + "." + parts[1], SitePackages: r.PythonSitePackagesPath}
+	}
+	return nil
+}
+
+// environmentFilesOf are the files that depend on the whole environment: conda's records of what is installed, and the user's account.
+func environmentFilesOf(in input, env resolved, ls layers) ([]layer.File, error) {
+	meta := prefix + "/conda-meta/"
+	requested := map[conda.PackageName]string{}
+	var specs []string
+	for _, d := range in.env.Dependencies {
+		requested[d.Spec.Name] = d.Spec.String()
+		specs = append(specs, d.Spec.String())
+	}
+	var files []layer.File
+	for i, r := range env.records {
+		body, err := link.MetaRecord(ls.segments[i].Package, r, requested[r.Name])
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, layer.File{Path: meta + r.Dist() + ".json", Body: body})
+	}
+	files = append(files, layer.File{Path: meta + "history", Body: link.History(link.Revision{
+		Time: ls.epoch, Command: "conda2docker build", Tool: "conda2docker", Records: env.records, Specs: specs,
+	})})
+	if len(in.env.Variables) > 0 {
+		body, err := stateFile(in.env.Variables)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, layer.File{Path: meta + "state", Body: body})
+	}
+	return append(files, ls.user.files(env.target.base)...), nil
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/gofrs/flock"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/datalayer/conda2docker/builder/engine"
+	"github.com/datalayer/conda2docker/builder/registry"
+	"github.com/datalayer/conda2docker/conda"
+)
+
+// prefix is where the environment is in the image.
+const prefix = "/opt/conda"
+
+// build is one run of the build command. Its stages hand each other values; what is here holds for all of them.
+type build struct {
+	options  buildOptions
+	settings settings
+	env      environment
+	console  *console
+}
+
+// run is the way from the files to the pinned manifest. Nothing has a name before the gate has passed.
+func (b *build) run(ctx context.Context) error {
+	unlock, err := b.useCache(ctx)
+	if err != nil {
+		return err
+	}
+	err = b.stages(ctx)
+	unlock()
+	if err != nil {
+		return err
+	}
+	return b.trimCache(ctx)
+}
+
+func (b *build) stages(ctx context.Context) error {
+	var (
+		in  input
+		env resolved
+		ls  layers
+		img built
+		ev  evidence
+	)
+	stages := []struct {
+		name string
+		run  func(*stage) (string, error)
+	}{
+		{"spec", func(*stage) (said string, err error) { in, said, err = b.readInput(); return }},
+		{"resolve", func(s *stage) (said string, err error) { env, said, err = b.resolve(ctx, s, in); return }},
+		{"fetch", func(s *stage) (said string, err error) { ls, said, err = b.makeLayers(ctx, s, in, env); return }},
+		{"build", func(s *stage) (said string, err error) { img, said, err = b.assemble(ctx, s, in, env, ls); return }},
+		{"sbom", func(*stage) (said string, err error) { ev, said, err = b.list(ctx, in, env, img); return }},
+		{"scan", func(*stage) (said string, err error) { said, err = b.scan(ctx, env, img, &ev); return }},
+		{"publish", func(*stage) (said string, err error) { said, err = b.publish(ctx, in, env, img, ev); return }},
+	}
+	for _, s := range stages {
+		if err := b.console.stage(s.name, s.run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useCache marks the cache as used, so that no prune takes away what this build counts on.
+func (b *build) useCache(ctx context.Context) (func(), error) {
+	if err := os.MkdirAll(b.settings.Cache.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making the cache: %w", err)
+	}
+	lock := flock.New(filepath.Join(b.settings.Cache.Dir, cacheLock))
+	if _, err := lock.TryRLockContext(ctx, 200*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("waiting for the cache %s: %w", b.settings.Cache.Dir, err)
+	}
+	return func() { _ = lock.Unlock() }, nil
+}
+
+// registries are the settings of image registries.
+func (s settings) registries() registry.Registries {
+	out := registry.Registries{}
+	for host, r := range s.Registries {
+		out[host] = registry.Registry{Mirrors: r.Mirrors, Insecure: r.Insecure, CA: r.CA}
+	}
+	return out
+}
+
+// engine says which BuildKit builds.
+func (b *build) engine() engine.Options {
+	return engine.Options{
+		Root: filepath.Join(b.settings.Cache.Dir, "buildkit"), Address: b.settings.Builder, Registries: b.settings.registries(),
+		Say: func(s string) { b.console.say("%s", s) },
+	}
+}
+
+// ociPlatform is a subdir as image registries name it.
+func ociPlatform(s conda.Subdir) (ocispecs.Platform, error) {
+	switch s {
+	case conda.Linux64:
+		return ocispecs.Platform{OS: "linux", Architecture: "amd64"}, nil
+	case conda.LinuxAarch64:
+		return ocispecs.Platform{OS: "linux", Architecture: "arm64"}, nil
+	}
+	return ocispecs.Platform{}, fmt.Errorf("images can be built for linux-64 and linux-aarch64, not for %s", s)
+}
+
+// sourceDateEpoch reads SOURCE_DATE_EPOCH (seconds since 1970; reproducible-builds.org).
+func sourceDateEpoch(getenv func(string) string) (*time.Time, error) {
+	s := getenv("SOURCE_DATE_EPOCH")
+	if s == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("SOURCE_DATE_EPOCH %q: want seconds since 1970", s)
+	}
+	t := time.Unix(n, 0).UTC()
+	return &t, nil
+}

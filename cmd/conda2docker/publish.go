@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/datalayer/conda2docker/envspec"
+)
+
+// publish gives the image its names: the outputs', the tags', and the manifest's. It comes after the gate.
+func (b *build) publish(ctx context.Context, in input, env resolved, img built, ev evidence) (string, error) {
+	if b.options.Manifest != "-" && len(img.pushed) == 0 && (in.overlay != nil || len(in.targets) > 0) {
+		b.console.say("note: no manifest is written to %s: it pins an image in a registry, and this one was not pushed (--push)", b.options.Manifest)
+	}
+	for _, out := range b.options.Outputs {
+		if len(in.targets) > 0 {
+			out.Name = in.targets[0].Name()
+		}
+		if err := img.ExportTo(ctx, out); err != nil {
+			return "", err
+		}
+	}
+	if len(img.pushed) == 0 {
+		return b.publishLocally(img, ev)
+	}
+	if err := b.moveTags(ctx, in, img); err != nil {
+		return "", err
+	}
+	manifest, err := b.manifest(in, env, img, ev)
+	if err != nil {
+		return "", err
+	}
+	if b.options.Manifest == "-" {
+		if _, err := b.env.Stdout.Write(manifest); err != nil {
+			return "", fmt.Errorf("writing the manifest: %w", err)
+		}
+		return img.pushed[0].Name(), nil
+	}
+	if err := os.MkdirAll(filepath.Dir(b.options.Manifest), 0o755); err != nil {
+		return "", fmt.Errorf("writing the manifest: %w", err)
+	}
+	if err := writeWhole(b.options.Manifest, manifest); err != nil {
+		return "", err
+	}
+	return img.pushed[0].Name() + ", " + b.options.Manifest, nil
+}
+
+// publishLocally prints where the image is.
+func (b *build) publishLocally(img built, ev evidence) (string, error) {
+	for _, out := range b.options.Outputs {
+		if _, err := fmt.Fprintln(b.env.Stdout, out.Path); err != nil {
+			return "", err
+		}
+	}
+	if len(b.options.Outputs) == 0 {
+		if _, err := fmt.Fprintln(b.env.Stdout, img.Layout); err != nil {
+			return "", err
+		}
+	}
+	return "no manifest, as the image is in no registry (--push); evidence in " + ev.dir, nil
+}
+
+// moveTags makes the tags point at the image, and asks the registries whether they do.
+func (b *build) moveTags(ctx context.Context, in input, img built) error {
+	registries := b.settings.registries()
+	for _, tag := range in.targets {
+		pinned := tag.Repository.Digest(img.Digest.String())
+		if err := registries.Tag(ctx, pinned, tag); err != nil {
+			return err
+		}
+		now, err := registries.Resolve(ctx, tag)
+		if err != nil {
+			return err
+		}
+		if now.DigestStr() != pinned.DigestStr() {
+			return fmt.Errorf("tag %s was moved to %s and resolves to %s: somebody else moves it too", tag.Name(), pinned.DigestStr(), now.DigestStr())
+		}
+	}
+	return nil
+}
+
+// manifest is the final RuntimeEnvironment: the overlay, or a minimal one, with the image's digest.
+func (b *build) manifest(in input, env resolved, img built, ev evidence) ([]byte, error) {
+	if len(img.pushed) == 0 {
+		return nil, errors.New("pinning the manifest: the image is in no registry")
+	}
+	overlay := in.overlay
+	if overlay == nil {
+		var err error
+		overlay, err = envspec.New(in.env, envspec.NewOptions{DockerImage: in.targets[0].Name(), GPU: env.target.accelerator == acceleratorCUDA})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return overlay.Pin(img.pushed[0], annotations(in.targets[0], env, ev))
+}
+
+// annotations say of the image what its digest does not.
+func annotations(tag name.Tag, env resolved, ev evidence) map[string]string {
+	const at = "conda2docker.datalayer.io/"
+	c := ev.report.Counts
+	return map[string]string{
+		at + "image":           tag.Name(),
+		at + "base":            env.target.base.Digest.String(),
+		at + "platform":        string(env.subdir),
+		at + "accelerator":     string(env.target.accelerator),
+		at + "vulnerabilities": fmt.Sprintf("critical=%d,high=%d,medium=%d,low=%d", c.Critical, c.High, c.Medium, c.Low),
+	}
+}

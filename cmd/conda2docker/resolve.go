@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/fetch"
+	"github.com/datalayer/conda2docker/conda/lock"
+	"github.com/datalayer/conda2docker/conda/repodata"
+	"github.com/datalayer/conda2docker/conda/solve"
+	"github.com/datalayer/conda2docker/envspec"
+)
+
+// resolved is the environment as it will be in the image.
+type resolved struct {
+	target  target
+	subdir  conda.Subdir
+	records []*conda.Record // in link order
+	lock    *lock.Lock
+	client  *fetch.Client
+}
+
+// resolve opens the base, and finds the packages: those of the lock, where it was made from the same input, else those that the
+// solver chooses from the channels.
+func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, string, error) {
+	out := resolved{subdir: b.options.Subdir}
+	var err error
+	if out.target, err = b.chooseTarget(ctx, s, in); err != nil {
+		return out, "", err
+	}
+	if out.client, err = b.client(in); err != nil {
+		return out, "", err
+	}
+	priority, err := parsePriority(in.conda.Priority)
+	if err != nil {
+		return out, "", err
+	}
+	hash := in.env.Hash(envspec.HashInput{Channels: in.channels, Subdir: b.options.Subdir, Virtual: out.target.virtual, Priority: in.conda.Priority})
+	from := "resolved"
+	locked, err := b.readLock(hash)
+	if err != nil {
+		return out, "", err
+	}
+	if locked != nil {
+		from = "locked in " + b.options.Lock
+		out.lock = locked
+		out.records, err = locked.Records(b.options.Subdir)
+	} else {
+		out.records, err = b.solve(ctx, s, in, out, priority)
+	}
+	if err != nil {
+		return out, "", err
+	}
+	if err := b.checkAccelerator(in, out.target, out.records); err != nil {
+		return out, "", err
+	}
+	if locked == nil {
+		if out.lock, err = b.writeLock(in, out, hash); err != nil {
+			return out, "", err
+		}
+	}
+	var size int64
+	for _, r := range out.records {
+		size += r.Size
+	}
+	return out, fmt.Sprintf("%d packages %s, %s; base %s (%s: %s)", len(out.records), from, bytesize(size), out.target.base.Ref, out.target.accelerator, out.target.reason), nil
+}
+
+// client is how channels are reached: conda's configuration, and this program's settings on top of it.
+func (b *build) client(in input) (*fetch.Client, error) {
+	o := in.conda.Fetch()
+	mirrors := map[string][]string{}
+	for from, to := range o.Mirrors {
+		mirrors[from] = to
+	}
+	for from, to := range b.settings.Mirrors {
+		mirrors[from] = to
+	}
+	o.Mirrors = mirrors
+	o.Offline = o.Offline || b.options.Offline
+	o.UserAgent = "conda2docker/" + version
+	return fetch.New(o)
+}
+
+func parsePriority(s string) (solve.Priority, error) {
+	switch s {
+	case "", "strict", "true":
+		return solve.Strict, nil
+	case "flexible":
+		return solve.Flexible, nil
+	case "disabled", "false":
+		return solve.Disabled, nil
+	}
+	return 0, fmt.Errorf("channel_priority %q in conda's configuration: want strict, flexible or disabled", s)
+}
+
+// solve asks the channels and the solver.
+func (b *build) solve(ctx context.Context, s *stage, in input, env resolved, priority solve.Priority) ([]*conda.Record, error) {
+	s.show("channel indexes")
+	index, err := repodata.Open(ctx, repodata.Options{
+		Channels: in.channels, Subdirs: []conda.Subdir{b.options.Subdir, conda.NoArchSubdir}, Client: env.client,
+		Dir: filepath.Join(b.settings.Cache.Dir, "repodata"), Warn: func(w string) { b.console.say("warning: %s", w) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.show("solving")
+	solution, err := solve.Solve(ctx, index, solve.Request{Specs: in.env.Specs(), Virtual: env.target.virtual, Channels: in.channels, Priority: priority})
+	return solution.Records, err
+}
+
+// readLock is the lock that the flags name: nil where there is none yet, or a new one is wanted.
+func (b *build) readLock(hash string) (*lock.Lock, error) {
+	if b.options.Lock == "" || b.options.UpdateLock {
+		return nil, nil
+	}
+	l, err := lock.ReadFile(b.options.Lock)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if l.Stale(hash, b.options.Subdir) {
+		return nil, staleLockError{fmt.Errorf("lock %s was made from another environment, other channels or another base: --update-lock resolves anew", b.options.Lock)}
+	}
+	return l, nil
+}
+
+// writeLock makes the lock, and writes it where the flags name a file.
+func (b *build) writeLock(in input, env resolved, hash string) (*lock.Lock, error) {
+	l, err := lock.New(in.channels, in.env.Files, lock.Platform{
+		Subdir: b.options.Subdir, ContentHash: hash, Virtual: env.target.virtual, Packages: lock.Packages(env.records),
+	})
+	if err != nil || b.options.Lock == "" {
+		return l, err
+	}
+	var body bytes.Buffer
+	if err := l.WriteCondaLock(&body); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(b.options.Lock), 0o755); err != nil {
+		return nil, fmt.Errorf("writing the lock: %w", err)
+	}
+	return l, writeWhole(b.options.Lock, body.Bytes())
+}

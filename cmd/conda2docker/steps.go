@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/datalayer/conda2docker/builder/graph"
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/envspec"
+)
+
+// Where a step finds what it is given; nothing of it stays in the image.
+const (
+	requirementsPath = "/run/conda2docker/requirements.txt"
+	pipSecretID      = "pip-requirements"
+	pipSecretPath    = "/run/conda2docker/pip/requirements.txt"
+)
+
+// steps are what has to be executed in the image: the packages' post-link scripts, then the pip section. Most environments have
+// neither, and are then assembled without executing anything.
+func (b *build) steps(in input, env resolved, ls layers) ([]graph.Step, map[string][]byte, error) {
+	var steps []graph.Step
+	common := stepEnvironment(env, ls)
+	for i, r := range env.records {
+		scripts := ls.segments[i].Package.Scripts
+		if scripts.PostLink == "" {
+			continue
+		}
+		if !env.target.base.Facts.Bash {
+			return nil, nil, fmt.Errorf("%s has a post-link script, which bash runs, and base image %s has no bash", r.Dist(), env.target.base.Ref)
+		}
+		steps = append(steps, graph.Step{
+			Name:    "post-link script of " + r.Dist(),
+			Args:    []string{"/bin/bash", prefix + "/" + scripts.PostLink},
+			Env:     append(common, scriptEnvironment(r)...),
+			Dir:     prefix,
+			Network: b.options.PostLinkNet,
+		})
+	}
+	if len(in.env.Pip) == 0 {
+		return steps, nil, nil
+	}
+	shown, secret := b.requirements(in.env)
+	steps = append(steps, graph.Step{
+		Name: "pip section: " + pipNames(in.env.Pip),
+		Args: []string{
+			prefix + "/bin/python", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-cache-dir", "--no-compile",
+			"--root-user-action=ignore", "--no-warn-script-location", "-U", "--exists-action=b", "-r", pipSecretPath,
+		},
+		Env: common,
+		Dir: prefix, Network: true,
+		// The file is what the step is recognised by: without secrets and without this machine's own index.
+		Files:   []graph.File{{Path: requirementsPath, Body: []byte(shown)}},
+		Secrets: []graph.Secret{{ID: pipSecretID, Path: pipSecretPath}},
+	})
+	return steps, map[string][]byte{pipSecretID: []byte(secret)}, nil
+}
+
+// stepEnvironment is the environment of a program that runs in the prefix.
+func stepEnvironment(env resolved, ls layers) []string {
+	return []string{
+		"PATH=" + prefix + "/bin:" + basePath(env.target.base), "CONDA_PREFIX=" + prefix, "CONDA_DEFAULT_ENV=base", "HOME=/root", "LANG=C.UTF-8",
+		"PYTHONDONTWRITEBYTECODE=1", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", ls.epoch.Unix()),
+	}
+}
+
+// scriptEnvironment is what a package's script is told (CEP 32).
+func scriptEnvironment(r *conda.Record) []string {
+	return []string{
+		"PREFIX=" + prefix, "ROOT_PREFIX=" + prefix, "PKG_NAME=" + string(r.Name), "PKG_VERSION=" + r.Version.String(),
+		fmt.Sprintf("PKG_BUILDNUM=%d", r.BuildNumber),
+	}
+}
+
+// requirements are the pip section as a requirements file: as it may be shown, and as pip is given it, with credentials and the
+// index that this machine's settings name.
+func (b *build) requirements(env envspec.Environment) (shown, secret string) {
+	var public, private strings.Builder
+	index := false
+	for _, o := range env.PipOptions {
+		fmt.Fprintln(&public, o)
+		fmt.Fprintln(&private, strings.TrimSpace(o.Flag+" "+o.Value()))
+		index = index || o.Flag == "--index-url" || o.Flag == "--no-index"
+	}
+	if b.settings.Pip.Index != "" && !index {
+		fmt.Fprintln(&private, "--index-url "+b.settings.Pip.Index)
+	}
+	for _, r := range env.Pip {
+		fmt.Fprintln(&public, r.Text, strings.Join(r.Hashes, " "))
+		fmt.Fprintln(&private, r.Line())
+	}
+	return public.String(), private.String()
+}
+
+func pipNames(requirements []envspec.Requirement) string {
+	names := make([]string, len(requirements))
+	for i, r := range requirements {
+		names[i] = r.Name
+	}
+	return strings.Join(names, ", ")
+}

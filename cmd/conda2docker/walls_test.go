@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/datalayer/conda2docker/"
+
+// TestWalls holds which packages may import what: the directions in which the design lets data flow.
+func TestWalls(t *testing.T) {
+	t.Parallel()
+	packages := listPackages(t)
+	require.Greater(t, len(packages), 15)
+
+	only := map[string][]string{ // whose packages may be reached from where
+		"github.com/moby/buildkit": {"builder", "cmd"},
+		"github.com/anchore/syft":  {"sbom", "scan", "cmd", "examples"},
+		"github.com/anchore/grype": {"scan", "cmd", "examples"},
+	}
+	for path, p := range packages {
+		for foreign, rooms := range only {
+			if i := slices.IndexFunc(p.Deps, func(d string) bool { return below(d, foreign) }); i >= 0 {
+				require.True(t, belowAny(path, rooms), "%s reaches %s", path, p.Deps[i])
+			}
+		}
+		for _, imported := range p.Imports {
+			own, ours := strings.CutPrefix(imported, module)
+			switch {
+			case belowAny(path, []string{"cmd", "examples"}): // they may import all
+			case ours:
+				from, to := room(path), room(own)
+				require.True(t, from == to || slices.Contains(mayImport()[from], to), "%s imports %s", path, own)
+			case belowAny(path, []string{"conda", "envspec"}) && strings.Contains(strings.Split(imported, "/")[0], "."):
+				require.True(t, belowAny(imported, ecosystemMayImport()), "%s imports %s", path, imported)
+			}
+		}
+	}
+}
+
+// below reports whether path is root, or below it.
+func below(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+
+func belowAny(path string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(r string) bool { return below(path, r) })
+}
+
+// ecosystemMayImport is what conda and envspec stand on besides the standard library.
+func ecosystemMayImport() []string {
+	return []string{
+		"gopkg.in/yaml.v3", "github.com/klauspost/compress", "github.com/dsnet/compress/bzip2", "github.com/vmihailenco/msgpack", "github.com/gofrs/flock", "golang.org/x/sync",
+		"github.com/google/go-containerregistry/pkg/name", "github.com/google/go-containerregistry/pkg/authn", "github.com/google/go-containerregistry/pkg/v1/remote",
+		"github.com/stretchr/testify", "golang.org/x/sys",
+	}
+}
+
+// mayImport is the design's table: which of our own packages each may import, besides those below itself.
+func mayImport() map[string][]string {
+	return map[string][]string{
+		"conda/version":    {},
+		"conda":            {"conda/version"},
+		"conda/matchspec":  {"conda", "conda/version"},
+		"conda/fetch":      {"conda"},
+		"conda/condarc":    {"conda", "conda/fetch"},
+		"conda/repodata":   {"conda", "conda/matchspec", "conda/version", "conda/fetch"},
+		"conda/solve":      {"conda", "conda/matchspec", "conda/version"},
+		"conda/lock":       {"conda", "conda/matchspec", "conda/version", "conda/fetch"},
+		"conda/archive":    {"conda"},
+		"conda/link":       {"conda", "conda/archive", "conda/version"},
+		"conda/condatest":  {"conda", "conda/version"},
+		"envspec":          {"conda", "conda/matchspec", "conda/version"},
+		"builder/registry": {},
+		"builder/base":     {"builder/registry"},
+		"builder/engine":   {"builder/registry"},
+		"builder/layer":    {"conda", "conda/link", "conda/lock", "conda/archive"},
+		"builder/graph":    {"envspec", "conda/lock", "builder/layer", "builder/base"},
+		"builder":          {"builder/graph", "builder/layer", "builder/engine", "builder/base", "builder/registry"},
+		"sbom":             {"conda", "conda/lock"},
+		"scan":             {"sbom"},
+	}
+}
+
+// room is the entry of mayImport that a package belongs to: its own, or that of the package that it is below.
+func room(path string) string {
+	for p := path; p != ""; {
+		if _, ok := mayImport()[p]; ok {
+			return p
+		}
+		i := strings.LastIndex(p, "/")
+		if i < 0 {
+			break
+		}
+		p = p[:i]
+	}
+	return path
+}
+
+type goPackage struct {
+	ImportPath    string
+	Imports, Deps []string
+}
+
+func listPackages(t *testing.T) map[string]goPackage {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", module+"...").Output()
+	require.NoError(t, err)
+	packages := map[string]goPackage{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else {
+			require.NoError(t, err)
+		}
+		packages[strings.TrimPrefix(p.ImportPath, module)] = p
+	}
+}
