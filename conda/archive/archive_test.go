@@ -268,6 +268,18 @@ func TestInfoAnywhere(t *testing.T) {
 	}
 }
 
+// TestParallelBzip2 reads what parallel compressors write: several streams, one after the other.
+func TestParallelBzip2(t *testing.T) {
+	b := tarball(t, index(), file("a", strings.Repeat("some text ", 1000)))
+	half := compressBz2(t, b[:len(b)/2])
+	_, payload, err := read(t.Context(), append(half, compressBz2(t, b[len(b)/2:])...), archive.Options{Name: "d.tar.bz2"})
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat("some text ", 1000), payload[0].body)
+
+	_, _, err = read(t.Context(), half, archive.Options{Name: "d.tar.bz2"})
+	require.ErrorContains(t, err, "truncated")
+}
+
 func TestYield(t *testing.T) {
 	r, err := open(dotConda(t, file("a", "aaaa"), file("b", "b")), archive.Options{})
 	require.NoError(t, err)

@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
-	"compress/bzip2"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -91,8 +91,13 @@ type tarBz2 struct {
 	size int64
 }
 
+// payload decompresses with dsnet's bzip2, which takes about half of the time that the standard library's does.
 func (t tarBz2) payload() (io.ReadCloser, error) {
-	return io.NopCloser(bzip2.NewReader(bufio.NewReaderSize(io.NewSectionReader(t.src, 0, t.size), readAhead))), nil
+	r, err := bzip2.NewReader(bufio.NewReaderSize(io.NewSectionReader(t.src, 0, t.size), readAhead), nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading the package's beginning: %w", err)
+	}
+	return r, nil
 }
 
 func (t tarBz2) info() (io.ReadCloser, error) { return t.payload() }

@@ -238,6 +238,9 @@ var refusedPackages = map[string]string{
 	"packages/linux-64/zlib-1.2.11-h7b6447c_3.conda":                         "symbolic link to nothing",
 	"packages/noarch/ca-certificates-":                                       "not at its top",
 	"rattler/package_streaming/resources/ca-certificates-":                   "not at its top",
+	"rattler/sparse/dotslash-":                                               "says nowhere which files it has",
+	"rattler/sparse/symlink-":                                                "says nowhere which files it has",
+	"rattler/sparse/zip64-":                                                  "says nowhere which files it has",
 	"rattler/sparse/info-only-":                                              "no pkg-*.tar.zst",
 }
 

@@ -17,8 +17,8 @@ import (
 type info struct {
 	index, about json.RawMessage
 	identity     identity
-	paths        []MetaPath // without path_type where legacy is set
-	legacy       bool       // there was no paths.json: files, has_prefix and no_link stood in for it
+	paths        []MetaPath // without path_type where files, has_prefix and no_link stand in for paths.json
+	listed       bool       // there is a list of the files, if only an empty one
 	metadata     *metadata  // link.json, or what older packages have in its place
 }
 
@@ -82,9 +82,10 @@ func compact(b []byte) json.RawMessage {
 func (in *info) readPaths(raw map[string][]byte) error {
 	b := raw["paths.json"]
 	if b == nil {
-		in.legacy = true
+		in.listed = raw["files"] != nil
 		return in.readFiles(raw)
 	}
+	in.listed = true
 	var doc struct {
 		Version json.Number `json:"paths_version"`
 		Paths   []MetaPath  `json:"paths"`

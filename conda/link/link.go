@@ -1,4 +1,16 @@
 // Package link says which files a package puts in a prefix, and with which bytes, as conda would: a stream, no disk needed.
+//
+// What differs from conda 26.7, each held by a test:
+//   - Modes: what the owner may read or execute everybody may, since the prefix is root's; set-uid bits are dropped.
+//   - Times: a file keeps the archive's time, also where its prefix was replaced; what conda renders has the record's.
+//   - Hard links inside of a package stay hard links; conda links every file to its package cache.
+//   - A path of the type "directory" is made (conda refuses the package) and is not among the record's files.
+//   - A string of more than 1 MiB in a binary file has its prefix replaced even if no NUL ends it, as rattler does it.
+//   - A NUL of UTF-16 and UTF-32 is looked for where a character may begin, and not in the middle of two.
+//   - A file that an entry point takes the place of is listed once.
+//   - sha256_in_prefix is that of the bytes in the prefix, also where info/paths.json has another one, of which it warns.
+//   - Refused: absolute symbolic links and those that lead out of the package, paths that are in an archive twice, archives
+//     with another name, version or build than the record, and lists that are missing though there are files.
 package link
 
 import (

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -307,6 +308,7 @@ func TestRefused(t *testing.T) {
 		{"listed out", condatest.Package{Files: one, Info: listing(`{"_path": "../b", "path_type": "hardlink"}`)}, "leads out of the prefix"},
 		{"listed info", condatest.Package{Files: one, Info: listing(`{"_path": "info/index.json", "path_type": "hardlink"}`)}, "not a file to be linked"},
 		{"listed twice", condatest.Package{Files: one, Info: listing(`{"_path": "bin/a", "path_type": "hardlink"}`, `{"_path": "bin//a", "path_type": "hardlink"}`)}, "twice"},
+		{"no list", condatest.Package{Files: one, Info: map[string]string{"paths.json": "", "files": ""}}, "says nowhere which files it has"},
 		{"future list", condatest.Package{Files: one, Info: map[string]string{"paths.json": `{"paths_version": 2}`}}, `version "2"`},
 		{"broken list", condatest.Package{Files: one, Info: map[string]string{"paths.json": `{`}}, "reading info/paths.json"},
 		{"unknown mode", condatest.Package{Files: one, Info: listing(`{"_path": "bin/a", "path_type": "hardlink", "prefix_placeholder": "/p", "file_mode": "wide"}`)}, `file mode "wide"`},
@@ -422,88 +424,47 @@ func TestLargeText(t *testing.T) {
 	require.ErrorContains(t, err, "grows to more than the limit")
 }
 
-func TestMetaRecord(t *testing.T) {
-	p := condatest.Package{
-		Name: "demo", Version: "1.2", Build: "h0_3", BuildNumber: 3, License: "MIT & <BSD>", Timestamp: 1700000000000,
-		TrackFeatures: []string{"a", "b"}, Depends: []string{"zlib >=1.2"},
-		Files: []condatest.File{{Path: "share/naïve", Body: "x"}, {Path: "share/l", Link: "naïve"}, {Path: "var/empty", Mode: fs.ModeDir}},
-		Patch: patched(func(r *conda.Record) { r.URL = "https://repo.example.org/main/linux-64/" + r.FileName }),
+// TestMemory links files that are larger than the memory that it takes, whatever is done to them.
+func TestMemory(t *testing.T) {
+	const bound = 12 << 20
+	body := strings.Repeat(condatest.Placeholder+"/lib\x00 and much that follows\x00", 225_000)
+	require.Greater(t, len(body), bound)
+	for _, format := range []condatest.Format{condatest.Conda, condatest.TarBz2} {
+		p := condatest.Package{Name: "demo", Format: format, Files: []condatest.File{
+			{Path: "lib/plain", Body: body}, {Path: "lib/binary", Body: body, Prefix: condatest.Binary},
+		}}
+		a := p.Archive(t)
+		path := filepath.Join(t.TempDir(), a.FileName)
+		require.NoError(t, os.WriteFile(path, a.Bytes, 0o600))
+		before := live()
+		var most uint64
+		_, err := link.Files(t.Context(), path, a.Record, target(), func(_ link.File, r io.Reader) error {
+			buf := make([]byte, 1<<20)
+			for n := 0; ; n++ {
+				_, err := io.ReadFull(r, buf)
+				if n%8 == 0 {
+					most = max(most, live())
+				}
+				if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+		require.NoError(t, err)
+		require.Less(t, most-min(before, most), uint64(bound))
+		t.Logf("%s: %d KiB", format, (most-min(before, most))>>10)
 	}
-	rec := p.Archive(t).Record
-	_, pkg, err := linkAll(t, p, target())
-	require.NoError(t, err)
-	b, err := link.MetaRecord(pkg, rec, "")
-	require.NoError(t, err)
-	sum := pkg.Paths[1].SHA256
-	want := fmt.Sprintf(`{
-  "name": "demo",
-  "version": "1.2",
-  "build": "h0_3",
-  "build_number": 3,
-  "channel": "https://repo.example.org/main/linux-64",
-  "subdir": "linux-64",
-  "fn": "demo-1.2-h0_3.conda",
-  "md5": "%s",
-  "url": "https://repo.example.org/main/linux-64/demo-1.2-h0_3.conda",
-  "sha256": "%s",
-  "depends": [
-    "zlib >=1.2"
-  ],
-  "constrains": [],
-  "track_features": "a b",
-  "license": "MIT & <BSD>",
-  "timestamp": 1700000000000,
-  "size": %d,
-  "package_tarball_full_path": "/opt/conda/pkgs/demo-1.2-h0_3.conda",
-  "extracted_package_dir": "/opt/conda/pkgs/demo-1.2-h0_3",
-  "files": [
-    "share/l",
-    "share/naïve"
-  ],
-  "paths_data": {
-    "paths_version": 1,
-    "paths": [
-      {
-        "_path": "share/l",
-        "path_type": "softlink",
-        "sha256": "%s",
-        "size_in_bytes": 1
-      },
-      {
-        "_path": "share/naïve",
-        "path_type": "hardlink",
-        "sha256": "%s",
-        "size_in_bytes": 1,
-        "sha256_in_prefix": "%s"
-      },
-      {
-        "_path": "var/empty",
-        "path_type": "directory"
-      }
-    ]
-  },
-  "link": {
-    "source": "/opt/conda/pkgs/demo-1.2-h0_3",
-    "type": 1
-  },
-  "requested_specs": []
-}`, rec.MD5, rec.SHA256, rec.Size, sum, sum, sum)
-	require.Equal(t, want, string(b), "the order and the spaces are conda's, too")
 }
 
-func TestHistory(t *testing.T) {
-	b := link.History(link.Revision{
-		Time: time.Unix(1700000000, 0), Command: "conda2docker build\nenv.yml", Tool: "conda2docker 1.0.0",
-		Records: []*conda.Record{recordOf(t, "conda-forge/noarch::pip-24.0-py_0"), recordOf(t, "conda-forge/linux-64::zlib-1.3-h0_0")},
-		Specs:   []string{"zlib", "pip[build='py*']", `a"b'c\d`},
-	})
-	require.Equal(t, `==> 2023-11-14 22:13:20 <==
-# cmd: conda2docker build env.yml
-# conda2docker version: 1.0.0
-+conda-forge/linux-64::zlib-1.3-h0_0
-+conda-forge/noarch::pip-24.0-py_0
-# update specs: ['zlib', "pip[build='py*']", 'a"b\'c\\d']
-`, string(b))
+// live is the memory in use when nothing is left to collect.
+func live() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestAgain links a package twice, and gets the same.

@@ -15,7 +15,7 @@ type plan struct {
 	rec         *conda.Record
 	target      Target
 	noarch      conda.NoArch
-	legacy      bool
+	listed      bool
 	items       []*item // in the package's order
 	bySource    map[string]*item
 	entryPoints []EntryPoint
@@ -43,7 +43,7 @@ func newPlan(in info, rec *conda.Record, t Target) (*plan, error) {
 	if noarch == conda.NoArchPython && t.Python == nil {
 		return nil, fmt.Errorf("it is a noarch python package, and the environment has no python")
 	}
-	p := &plan{rec: rec, target: t, noarch: noarch, legacy: in.legacy, bySource: make(map[string]*item, len(in.paths))}
+	p := &plan{rec: rec, target: t, noarch: noarch, listed: in.listed, bySource: make(map[string]*item, len(in.paths))}
 	for _, m := range in.paths {
 		if err := p.add(m); err != nil {
 			return nil, err

@@ -110,6 +110,7 @@ func TestBinaryPrefix(t *testing.T) {
 		{"no end", "a\x00" + placeholder + "/lib", "a\x00" + placeholder + "/lib"},
 		{"nothing", "a\x00b", "a\x00b"},
 		{"utf-16", "a" + wide(placeholder+"/b") + "\x00\x00c", "a" + wide(prefix+"/b") + gap + gap + "\x00\x00c"},
+		{"utf-16 aligned", wide(placeholder+"/aĀb") + "\x00\x00", wide(prefix+"/aĀb") + gap + gap + "\x00\x00"},
 		{"utf-32", string(encode32(placeholder, binary.BigEndian)) + "\x00\x00\x00\x00", string(encode32(prefix, binary.BigEndian)) + gap + gap + gap + gap + "\x00\x00\x00\x00"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -52,6 +52,9 @@ func (s *stream) run() error {
 // entry links one entry of the archive. What the package does not list stays out, as with conda.
 func (s *stream) entry(e archive.Entry, body io.Reader) error {
 	it := s.plan.bySource[e.Path]
+	if it == nil && !s.plan.listed && e.Type != archive.Directory {
+		return fmt.Errorf("the package says nowhere which files it has: neither info/paths.json nor info/files is there, but %s is", e.Path)
+	}
 	if it == nil || it.shadowed {
 		return nil
 	}
