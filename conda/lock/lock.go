@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/datalayer/conda2docker/conda"
-	"github.com/datalayer/conda2docker/conda/solve"
 )
 
 // Main is the category of what is always installed.
@@ -116,7 +115,7 @@ func linkOrder(packages []Package) []Package {
 		byRecord[p.Record.Name] = append(byRecord[p.Record.Name], p)
 	}
 	out := make([]Package, 0, len(packages))
-	for _, r := range solve.LinkOrder(records) {
+	for _, r := range conda.LinkOrder(records) {
 		same := byRecord[r.Name]
 		slices.SortFunc(same, func(a, b Package) int { return cmp.Compare(a.Category, b.Category) })
 		out = append(out, same...)

@@ -16,7 +16,6 @@ const (
 	within               // a key of at least low and less than high
 	outside              // a key that is not so
 	pattern              // a text that the regular expression matches
-	literal              // exactly this text
 	all                  // every one of the nodes beneath
 	either               // one of the nodes beneath
 )
@@ -61,8 +60,6 @@ func (n *node) match(v *Version) bool {
 		return v.key < n.low || n.high != "" && v.key >= n.high
 	case pattern:
 		return n.regex.MatchString(v.text)
-	case literal:
-		return v.text == n.text
 	case all:
 		for i := range n.nodes {
 			if !n.nodes[i].match(v) {

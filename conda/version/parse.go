@@ -127,8 +127,6 @@ func clause(s string) (node, error) {
 		n, err := prefix(strings.TrimRight(strings.TrimRight(s, "*"), "."))
 		n.text = s
 		return n, err
-	case strings.Contains(s, "@"):
-		return node{kind: literal, text: s}, nil
 	default:
 		n, err := compare("==", s)
 		n.text = s
