@@ -148,3 +148,39 @@ func TestNothingAsked(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, s.Records)
 }
+
+// TestSudoku needs many conflicts and what is learnt from them: each cell is a package with nine versions, and
+// each version needs the cells of its row, column and box to have other ones.
+func TestSudoku(t *testing.T) {
+	const puzzle = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+	const answer = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
+	x := &index{records: map[conda.PackageName][]*conda.Record{}}
+	var r solve.Request
+	for i := range 81 {
+		n := conda.PackageName(fmt.Sprintf("cell%d", i))
+		for digit := 1; digit <= 9; digit++ {
+			rec := &conda.Record{Name: n, Version: version.MustParse(fmt.Sprint(digit)), Build: "0"}
+			for j := range 81 {
+				sameBox := i/27 == j/27 && i%9/3 == j%9/3
+				if i != j && (i/9 == j/9 || i%9 == j%9 || sameBox) {
+					rec.Depends = append(rec.Depends, fmt.Sprintf("cell%d !=%d", j, digit))
+				}
+			}
+			x.records[n] = append(x.records[n], rec)
+		}
+		spec := string(n)
+		if puzzle[i] != '.' {
+			spec += " ==" + puzzle[i:i+1]
+		}
+		r.Specs = append(r.Specs, matchspec.MustParse(spec))
+	}
+	s, err := solve.Solve(t.Context(), x, r)
+	require.NoError(t, err)
+	require.Len(t, s.Records, 81)
+	for _, rec := range s.Records {
+		var i int
+		_, err := fmt.Sscanf(string(rec.Name), "cell%d", &i)
+		require.NoError(t, err)
+		require.Equal(t, answer[i:i+1], rec.Version.String(), rec.Name)
+	}
+}
