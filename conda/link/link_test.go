@@ -93,7 +93,7 @@ func TestFiles(t *testing.T) {
 		require.Equal(t, int64(len("\x7fELF"+condatest.Placeholder+"/lib\x00")), lib.Size)
 		require.Len(t, lib.body, int(lib.Size))
 		require.Equal(t, fs.FileMode(0o644), lib.Mode)
-		require.False(t, lib.ModTime.IsZero())
+		require.Equal(t, time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), lib.ModTime, "the archive's, not that of the replacement")
 
 		require.Equal(t, link.Symlink, got["lib/libdemo.so"].Type)
 		require.Equal(t, "libdemo.so.1", got["lib/libdemo.so"].Link)
