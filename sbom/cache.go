@@ -65,12 +65,12 @@ func (c cache) store(digest, prefix string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer enc.Close() //nolint:errcheck // it writes to memory
+	defer enc.Close()
 	f, err := os.CreateTemp(c.dir, "partial-")
 	if err != nil {
 		return fmt.Errorf("keeping the scan of %s: %w", digest, err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // it is renamed below
+	defer os.Remove(f.Name()) // it has another name by then
 	if _, err := f.Write(enc.EncodeAll(data, nil)); err != nil {
 		_ = f.Close()
 		return fmt.Errorf("keeping the scan of %s: %w", digest, err)

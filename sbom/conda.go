@@ -92,7 +92,7 @@ func readRecord(ctx context.Context, r file.Resolver, loc file.Location) (pkg.Pa
 	if err != nil {
 		return pkg.Package{}, err
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	var rec record
 	if err := json.NewDecoder(in).Decode(&rec); err != nil {
 		return pkg.Package{}, err

@@ -15,12 +15,18 @@ import (
 // WithLicenses is a context in which the texts that licences are recognised by are loaded, which takes about a
 // second. One such context serves any number of calls of Generate; without it every call loads them anew.
 func WithLicenses(ctx context.Context) (context.Context, error) {
+	if ctx.Value(licensesLoaded{}) != nil {
+		return ctx, nil
+	}
 	with, err := syft.SetContextLicenseScanner(ctx, cataloging.DefaultLicenseConfig())
 	if err != nil {
 		return nil, fmt.Errorf("loading licence texts: %w", err)
 	}
-	return with, nil
+	return context.WithValue(with, licensesLoaded{}, true), nil
 }
+
+// licensesLoaded is the key under which a context says that it has the texts.
+type licensesLoaded struct{}
 
 // licenses reads a package's licence field: an SPDX expression where it is or can be read as one, else what it
 // says, which the SPDX document then has as a LicenseRef.

@@ -2,7 +2,6 @@ package sbom_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -22,19 +21,6 @@ import (
 	"github.com/datalayer/conda2docker/sbom"
 	"github.com/datalayer/conda2docker/sbom/sbomtest"
 )
-
-// ctxWithLicenses is what all tests of this package scan with: loading the licence texts takes a second.
-var ctxWithLicenses = []context.Context{nil}
-
-func TestMain(m *testing.M) {
-	ctx, err := sbom.WithLicenses(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	ctxWithLicenses[0] = ctx
-	os.Exit(m.Run())
-}
 
 func record(t *testing.T, name, v, build string, change ...func(*conda.Record)) *conda.Record {
 	t.Helper()
@@ -89,7 +75,7 @@ func environment(t *testing.T) ([]*conda.Record, []sbomtest.Layer) {
 
 func generate(t *testing.T, req sbom.Request) *sbom.Document {
 	t.Helper()
-	doc, err := sbom.Generate(ctxWithLicenses[0], req)
+	doc, err := sbom.Generate(sbomtest.Context(t), req)
 	require.NoError(t, err)
 	return doc
 }
@@ -240,7 +226,7 @@ func TestTheSameImageGivesTheSameBytes(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, left, 1, "only the scan is kept")
 	require.NoError(t, os.WriteFile(filepath.Join(cacheDir, left[0].Name()), []byte("damaged"), 0o600))
-	_, err = sbom.Generate(ctxWithLicenses[0], req)
+	_, err = sbom.Generate(sbomtest.Context(t), req)
 	require.ErrorContains(t, err, "reading the layers of sha256:", "a damaged entry is made anew, and the layers are gone")
 
 	other := req
@@ -303,7 +289,7 @@ func TestWhatIsScannedIsWhatWasSolved(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := sbomtest.Layout(t, append(layers[:len(layers):len(layers)], tt.layer(t))...)
-			doc, err := sbom.Generate(ctxWithLicenses[0], sbom.Request{Layout: dir, Records: solved, CacheDir: t.TempDir()})
+			doc, err := sbom.Generate(sbomtest.Context(t), sbom.Request{Layout: dir, Records: solved, CacheDir: t.TempDir()})
 			require.Nil(t, doc)
 			var mismatch *sbom.MismatchError
 			require.ErrorAs(t, err, &mismatch)
@@ -324,7 +310,7 @@ func TestWhatIsScannedIsWhatWasSolved(t *testing.T) {
 		generate(t, req)
 		req.Records = solved[1:]
 		var mismatch *sbom.MismatchError
-		_, err := sbom.Generate(ctxWithLicenses[0], req)
+		_, err := sbom.Generate(sbomtest.Context(t), req)
 		require.ErrorAs(t, err, &mismatch)
 		require.Len(t, mismatch.Extra, 1)
 	})
@@ -357,15 +343,15 @@ func TestRecordsOfOtherInstallers(t *testing.T) {
 
 	broken := maps.Clone(image)
 	broken[meta+"old-1.0-0.json"] = `{"name":`
-	_, err := sbom.Generate(ctxWithLicenses[0], sbom.Request{Layout: sbomtest.Layout(t, broken), Records: []*conda.Record{old}})
+	_, err := sbom.Generate(sbomtest.Context(t), sbom.Request{Layout: sbomtest.Layout(t, broken), Records: []*conda.Record{old}})
 	require.ErrorContains(t, err, "reading conda record /opt/conda/conda-meta/old-1.0-0.json: unexpected EOF")
 }
 
 func TestWhichImage(t *testing.T) {
-	_, err := sbom.Generate(ctxWithLicenses[0], sbom.Request{Layout: filepath.Join(t.TempDir(), "none")})
+	_, err := sbom.Generate(sbomtest.Context(t), sbom.Request{Layout: filepath.Join(t.TempDir(), "none")})
 	require.ErrorContains(t, err, "opening the image layout")
 	dir := sbomtest.Layout(t, sbomtest.Layer{"/a": "b"})
-	_, err = sbom.Generate(ctxWithLicenses[0], sbom.Request{Layout: dir, Digest: "sha256:" + strings.Repeat("0", 64)})
+	_, err = sbom.Generate(sbomtest.Context(t), sbom.Request{Layout: dir, Digest: "sha256:" + strings.Repeat("0", 64)})
 	require.ErrorContains(t, err, "has no image sha256:0000")
 	doc := generate(t, sbom.Request{Layout: dir})
 	require.Equal(t, doc.Digest(), generate(t, sbom.Request{Layout: dir, Digest: doc.Digest()}).Digest())

@@ -2,9 +2,11 @@ package sbom
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/anchore/stereoscope/pkg/file"
@@ -43,7 +45,7 @@ func scan(ctx context.Context, img v1.Image, digest, prefix, tempDir string) (_ 
 		}
 	}()
 
-	// The licence texts take a second to load, about as long as the first layers take to unpack.
+	// The licence texts take a second to load, which is less than the layers take to unpack.
 	read := image.New(img, temp, layers)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -63,7 +65,7 @@ func scan(ctx context.Context, img v1.Image, digest, prefix, tempDir string) (_ 
 		Reference: digest,
 		Alias:     source.Alias{Name: digest, Version: digest},
 	})
-	defer src.Close() //nolint:errcheck // its files are removed by the above
+	defer src.Close()
 
 	s, err := syft.CreateSBOM(ctx, src, configuration(prefix))
 	if err != nil {
@@ -93,6 +95,9 @@ func configuration(prefix string) *syft.CreateSBOMConfig {
 // Conda package's. What is of another version than its owner is bundled software, and stays.
 func tidy(s *syftsbom.SBOM) {
 	s.Descriptor.Configuration = nil
+	slices.SortFunc(s.Relationships, func(a, b artifact.Relationship) int { // Syft has them in the order of a map
+		return cmp.Or(cmp.Compare(a.From.ID(), b.From.ID()), cmp.Compare(a.To.ID(), b.To.ID()), cmp.Compare(a.Type, b.Type))
+	})
 	drop := map[artifact.ID]bool{}
 	for _, r := range s.Relationships {
 		if r.Type != artifact.OwnershipByFileOverlapRelationship {

@@ -38,8 +38,6 @@ func (d *database) provenance() any {
 	return out
 }
 
-const day = 24 * time.Hour
-
 // openDatabase opens the database, having fetched a newer one if that is allowed.
 func openDatabase(opts Options) (*database, error) {
 	if opts.DBDir == "" {

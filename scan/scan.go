@@ -59,7 +59,7 @@ func Scan(ctx context.Context, doc *sbom.Document, opts Options) (*Report, error
 	if err != nil {
 		return nil, err
 	}
-	defer db.Close() //nolint:errcheck // read only
+	defer db.Close()
 	r, err := lookUp(ctx, doc, db, opts)
 	if err != nil {
 		return nil, fmt.Errorf("looking up the packages of %s: %w", doc.Digest(), err)

@@ -59,7 +59,7 @@ func document(t *testing.T, versions map[string]string) *sbom.Document {
 	const debianSite = "/usr/lib/python3/dist-packages"
 	base := sbomtest.Debian("python3-requests", "2.28.1+dfsg-1", debianSite+"/requests-2.28.1.dist-info/METADATA").
 		With(sbomtest.DistInfo(debianSite, "requests", "2.28.1"))
-	doc, err := sbom.Generate(t.Context(), sbom.Request{Layout: sbomtest.Layout(t, base, image), Records: solved, Name: "registry.example/env:1"})
+	doc, err := sbom.Generate(sbomtest.Context(t), sbom.Request{Layout: sbomtest.Layout(t, base, image), Records: solved, Name: "registry.example/env:1"})
 	require.NoError(t, err)
 	return doc
 }
@@ -303,7 +303,7 @@ func TestParseSeverity(t *testing.T) {
 func TestALongListIsCut(t *testing.T) {
 	e := &scan.GateError{FailOn: scan.Low, Blocking: make([]scan.Finding, 25)}
 	require.True(t, strings.HasSuffix(e.Error(), "\n  and 5 more, in the report"))
-	require.Equal(t, 22, len(strings.Split(e.Error(), "\n")))
+	require.Len(t, strings.Split(e.Error(), "\n"), 22)
 }
 
 func TestBuildRefusesAnEmptyDatabase(t *testing.T) {

@@ -4,6 +4,7 @@ package sbomtest
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +25,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/sbom"
 )
+
+var licensed = sync.OnceValues(func() (context.Context, error) { //nolint:gochecknoglobals // loaded once for all tests of a program
+	return sbom.WithLicenses(context.Background())
+})
+
+// Context is what the tests of a program generate SBOMs with: loading the licence texts takes a second.
+func Context(t testing.TB) context.Context {
+	t.Helper()
+	ctx, err := licensed()
+	require.NoError(t, err)
+	return ctx
+}
 
 // Prefix is where the environments of these images are.
 const Prefix = "/opt/conda"
@@ -129,10 +144,14 @@ func DistInfo(site, name, version string) Layer {
 
 // Debian is a Debian 12 with one package installed, which owns the given files.
 func Debian(name, version string, files ...string) Layer {
+	var sums strings.Builder
+	for _, f := range files {
+		fmt.Fprintf(&sums, "%032d  %s\n", 0, strings.TrimPrefix(f, "/"))
+	}
 	return Layer{
 		"/etc/os-release": "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\nVERSION=\"12 (bookworm)\"\nVERSION_CODENAME=bookworm\nID=debian\n",
 		"/var/lib/dpkg/status": fmt.Sprintf("Package: %s\nStatus: install ok installed\nPriority: optional\nSection: libs\nInstalled-Size: 10\n"+
 			"Maintainer: Somebody <somebody@example.org>\nArchitecture: amd64\nVersion: %s\nDescription: a package\n\n", name, version),
-		"/var/lib/dpkg/info/" + name + ".list": "/.\n" + strings.Join(files, "\n") + "\n",
+		"/var/lib/dpkg/info/" + name + ".md5sums": sums.String(),
 	}
 }

@@ -6,7 +6,7 @@ type Advisory struct {
 	ID        string
 	Aliases   []string // other names
 	Published string   // the day, e.g. "2023-10-18"
-	Severity  string   // as the source has it, e.g. "Critical"; GitHub says "Moderate" for medium
+	Severity  string   // "Low", "Medium" (which GitHub calls moderate), "High" or "Critical"
 	CVSS      string   // the vector of CVSS 3.1
 	Score     float64  // its base score
 	Summary   string
@@ -35,7 +35,7 @@ func Advisories() []Advisory {
 		},
 		// https://github.com/advisories/GHSA-j8r2-6x86-q33q
 		{
-			ID: "GHSA-j8r2-6x86-q33q", Aliases: []string{"CVE-2023-32681"}, Published: "2023-05-22", Severity: "Moderate",
+			ID: "GHSA-j8r2-6x86-q33q", Aliases: []string{"CVE-2023-32681"}, Published: "2023-05-22", Severity: "Medium",
 			CVSS: "CVSS:3.1/AV:N/AC:H/PR:N/UI:R/S:C/C:H/I:N/A:N", Score: 6.1,
 			Summary:  "requests sends the credentials of a proxy on to the server that it is redirected to.",
 			Affected: []Affected{{Name: "requests", From: "2.3.0", Before: "2.31.0"}},
