@@ -57,7 +57,7 @@ type Variable struct{ Name, Value string }
 // Push says where an image goes.
 type Push struct {
 	Repository name.Repository
-	Registries registry.Registries // to see that it arrived
+	Registries registry.Registries // how it is reached, by us to see that all arrived, and by a BuildKit elsewhere
 }
 
 // Progress says how a build is shown.

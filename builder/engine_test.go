@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/datalayer/conda2docker/builder"
@@ -40,7 +41,7 @@ func TestKilled(t *testing.T) {
 
 	for range 2 {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestKilled$", "-test.v")
-		cmd.Env = append(os.Environ(), killedEnv+"="+root+" "+baseDir+" "+listener.Addr().String())
+		cmd.Env = append(os.Environ(), killedEnv+"="+root+" "+baseDir+" "+listener.Addr().String(), "TMPDIR="+t.TempDir())
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		require.NoError(t, cmd.Start())
@@ -67,8 +68,16 @@ func TestKilled(t *testing.T) {
 
 	req := request(t, img)
 	req.Steps = []graph.Step{{Name: "works", Args: []string{toolPath, "write", "/made", "x"}}}
-	_, err = builder.Build(t.Context(), openEngine(t, engine.Options{Root: root}), req)
+	eng, err := engine.Open(t.Context(), engine.Options{Root: root})
 	require.NoError(t, err)
+	_, err = builder.Build(t.Context(), eng, req)
+	require.NoError(t, err)
+	require.NoError(t, eng.Close())
+	for _, pattern := range []string{"/sys/fs/cgroup/conda2docker-*", "/sys/fs/cgroup/*/conda2docker-*"} {
+		groups, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotContains(t, strings.Join(groups, " "), digest.FromString(root).Encoded()[:12])
+	}
 }
 
 func buildUntilKilled(t *testing.T, root, baseDir, address string) {

@@ -120,7 +120,7 @@ func (r Request) exports(out *layout) ([]client.ExportEntry, error) {
 	push[string(exptypes.OptKeyName)] = r.Push.Repository.Name()
 	push[string(exptypes.OptKeyPush)] = "true"
 	push[string(exptypes.OptKeyPushByDigest)] = "true"
-	if r.Push.Repository.Scheme() == "http" {
+	if r.Push.Registries.Insecure(r.Push.Repository.RegistryStr()) {
 		push[string(exptypes.OptKeyInsecure)] = "true"
 	}
 	return append(entries, client.ExportEntry{Type: client.ExporterImage, Attrs: push}), nil

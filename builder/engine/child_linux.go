@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ type child struct {
 	client  *client.Client
 	canExec error
 
+	root  string
 	stdin io.Closer // closing it ends the child in an orderly way
 	log   *tail
 	kill  func()
@@ -63,12 +65,19 @@ func startChild(ctx context.Context, o Options) (_ *child, err error) {
 	if err := os.MkdirAll(o.Root, 0o700); err != nil {
 		return nil, err
 	}
+	if o.Root, err = realPath(o.Root); err != nil {
+		return nil, err
+	}
 	lock, err := lockRoot(ctx, o.Root, o.Say)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close() // the child has it too
 	if err := detachMounts(o.Root); err != nil {
+		return nil, err
+	}
+	removeCgroups(o.Root)
+	if err := errors.Join(os.RemoveAll(tempDir(o.Root)), os.MkdirAll(tempDir(o.Root), 0o700)); err != nil {
 		return nil, err
 	}
 	ours, theirs, err := connection()
@@ -82,7 +91,7 @@ func startChild(ctx context.Context, o Options) (_ *child, err error) {
 		}
 	}()
 
-	c := &child{log: &tail{also: o.Log}}
+	c := &child{root: o.Root, log: &tail{also: o.Log}}
 	cfg := childConfig{
 		Root: o.Root, KeepBytes: o.KeepBytes, Verbose: o.Log != nil,
 		Registries: o.Registries, Rootless: os.Geteuid() != 0,
@@ -191,6 +200,7 @@ func (c *child) explain(err error) error {
 
 // close ends the child: orderly at first.
 func (c *child) close() error {
+	defer removeCgroups(c.root)
 	_ = c.stdin.Close()
 	select {
 	case <-c.done:
@@ -235,9 +245,21 @@ func dialOnce(conn net.Conn) func(context.Context, string) (net.Conn, error) {
 	}
 }
 
+// realPath is a path as the kernel lists it among the mounts.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// tempDir is where the engine's temporary files are, so that those of a killed one are found and removed.
+func tempDir(root string) string { return filepath.Join(root, "tmp") }
+
 // childEnv is the child's environment. Rootless, runc wants a folder of its user's.
 func childEnv(cfg childConfig) []string {
-	env := os.Environ()
+	env := append(os.Environ(), "TMPDIR="+tempDir(cfg.Root))
 	if cfg.Rootless && os.Getenv("XDG_RUNTIME_DIR") == "" {
 		env = append(env, "XDG_RUNTIME_DIR="+cfg.Root)
 	}

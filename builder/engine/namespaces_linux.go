@@ -3,15 +3,18 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/moby/sys/mountinfo"
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
@@ -144,4 +147,32 @@ func detachMounts(root string) error {
 		}
 	}
 	return nil
+}
+
+// cgroupParent is the control group that the containers of one state folder are made in.
+func cgroupParent(root string) string {
+	return "conda2docker-" + digest.FromString(root).Encoded()[:12]
+}
+
+// removeCgroups removes the control groups of containers that have ended; those of a killed engine stay otherwise.
+// The kernel refuses to remove one that is in use, and to users who may not.
+func removeCgroups(root string) {
+	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} { // v2; v1 has one tree for each controller
+		tops, err := filepath.Glob(filepath.Join(pattern, cgroupParent(root)))
+		if err != nil {
+			continue
+		}
+		for _, top := range tops {
+			var dirs []string
+			_ = filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
+				if err == nil && e.IsDir() {
+					dirs = append(dirs, path)
+				}
+				return nil
+			})
+			for _, dir := range slices.Backward(dirs) { // children first
+				_ = unix.Rmdir(dir)
+			}
+		}
+	}
 }

@@ -113,8 +113,12 @@ func (e *embedded) workerOpt(cfg childConfig) (base.WorkerOpt, error) {
 		e.snapshotter, err = open(root)
 		return e.snapshotter, err
 	}
+	cgroups := cgroupParent(cfg.Root)
+	if cfg.Rootless {
+		cgroups = ""
+	}
 	return runc.NewWorkerOpt(cfg.Root, factory, cfg.Rootless, oci.ProcessSandbox, nil, nil,
-		netproviders.Opt{Mode: "host"}, nil, binary, "", false, nil, "", "", nil)
+		netproviders.Opt{Mode: "host"}, nil, binary, "", false, nil, "", cgroups, nil)
 }
 
 // newController makes the control service over the worker. Builds are not recorded in its history: nobody could

@@ -37,7 +37,7 @@ func (r Registries) ParseReference(ref string) (name.Reference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("image reference %q: %w", ref, err)
 	}
-	if !r.host(parsed.Context().RegistryStr()).Insecure {
+	if !r.Insecure(parsed.Context().RegistryStr()) {
 		return parsed, nil
 	}
 	return name.ParseReference(ref, name.Insecure)
@@ -53,6 +53,9 @@ func (r Registries) host(host string) Registry {
 	}
 	return Registry{}
 }
+
+// Insecure reports whether a host was said to be insecure.
+func (r Registries) Insecure(host string) bool { return r.host(host).Insecure }
 
 // Options are go-containerregistry's options for one host.
 func (r Registries) Options(ctx context.Context, host string) ([]remote.Option, error) {
@@ -121,7 +124,7 @@ func (r Registries) places(ref name.Reference) []name.Reference {
 	for _, m := range reg.Mirrors {
 		host, insecure := Mirror(m)
 		var opts []name.Option
-		if insecure || r.host(strings.SplitN(host, "/", 2)[0]).Insecure {
+		if insecure || r.Insecure(strings.SplitN(host, "/", 2)[0]) {
 			opts = append(opts, name.Insecure)
 		}
 		repo, err := name.NewRepository(host+"/"+ref.Context().RepositoryStr(), opts...)
