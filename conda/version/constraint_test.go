@@ -99,6 +99,7 @@ func TestParseConstraintRefuses(t *testing.T) {
 		{"~=1", "two components or more"},
 		{"1@", "'@' (character 2) is not allowed"},
 		{"1**", "and then one '*'"},
+		{"1 *", "' ' (character 2) is not allowed"},
 		{"1..*", "and then one '*'"},
 		{"(1.8", "')' is missing"},
 		{"1.8)", `")" follows`},

@@ -213,7 +213,6 @@ func compare(op, s string) (node, error) {
 // prefix is the range of the versions that begin like s: conda's VersionOrder.startswith. The last atom,
 // where it is a text, may go on: 1.8rc1 begins with 1.8r.
 func prefix(s string) (node, error) {
-	s = strings.TrimSpace(s)
 	low, high := keyWriter{extra: least}, keyWriter{extra: greatest}
 	if err := low.version(s); err != nil {
 		return node{}, fmt.Errorf("version %q: %w", s, err)
