@@ -23,10 +23,10 @@ var (
 
 // splitChannel reads the text before "::". A channel below conda's own alias goes by its short name.
 func splitChannel(s string) (channel, subdir string) {
-	s = strings.TrimRight(s, "/")
 	if isURL.MatchString(s) {
 		s = withoutCredentials(s)
 	}
+	s = strings.TrimRight(s, "/")
 	if m := knownSubdir.FindStringSubmatch(s); m != nil {
 		s, subdir = m[1], m[2]
 	}
