@@ -103,7 +103,7 @@ func TestParseRefuses(t *testing.T) {
 		{"numpy[version=[1,2]]", "version cannot be a list"},
 		{"numpy[extras=[A]]", `extras: "A" is not a name`},
 		{"numpy[flags='a b']", `flags: "a b" is not a name`},
-		{"@", "no feature is named"},
+		{"@", `has "@" in it`},
 		{"numpy[track_features=',']", "no feature is named"},
 		{"numpy (>=1.8)", "write the version without them"},
 		{"pkgs/a-1-0.conda", "is not absolute"},

@@ -32,9 +32,8 @@ func MustParse(s string) Spec {
 }
 
 func parse(s, dir string) (Spec, error) {
-	if feature, ok := strings.CutSuffix(s, "@"); ok {
-		features, err := parseFeatures(feature)
-		return Spec{Name: "*", TrackFeatures: features}, err
+	if feature, ok := strings.CutSuffix(s, "@"); ok && featureName.MatchString(feature) {
+		return Spec{Name: "*", TrackFeatures: []string{feature}}, nil
 	}
 	text, comment, _ := strings.Cut(s, "#")
 	text, when, _ := strings.Cut(text, " if ")
