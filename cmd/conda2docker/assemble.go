@@ -12,6 +12,7 @@ import (
 	"github.com/datalayer/conda2docker/builder"
 	"github.com/datalayer/conda2docker/builder/base"
 	"github.com/datalayer/conda2docker/builder/engine"
+	"github.com/datalayer/conda2docker/builder/graph"
 )
 
 // built is an image that has no name yet.
@@ -27,18 +28,22 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 		return built{}, "", err
 	}
 	if len(steps) > 0 {
-		if err := engine.NeedRuntime(b.engine()); err != nil {
+		if err := b.needRuntime(); err != nil {
 			return built{}, "", fmt.Errorf("%s: %w", steps[0].Name, err)
 		}
 	}
-	eng, err := engine.Open(ctx, b.engine())
+	opts, err := b.settings.engine(func(text string) { b.console.say("%s", text) })
+	if err != nil {
+		return built{}, "", err
+	}
+	eng, err := engine.Open(ctx, opts)
 	if err != nil {
 		return built{}, "", err
 	}
 	defer eng.Close() //nolint:errcheck // what it made is on disk already
 	request := builder.Request{
 		Base: env.target.base, Layers: ls.all, Steps: steps, Secrets: secrets, Config: b.imageConfig(in, env, ls),
-		Epoch: ls.epoch, Dir: b.settings.Cache.Dir, Progress: builder.Progress{Out: b.env.Stderr, Mode: b.options.Progress},
+		Proxy: proxy(b.env.Getenv), Epoch: ls.epoch, Dir: b.settings.Cache.Dir, Progress: builder.Progress{Out: b.env.Stderr, Mode: b.options.Progress},
 	}
 	s.pause()
 	var out built
@@ -49,7 +54,7 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 		return out, out.describe(), nil
 	}
 	for _, repository := range repositories(in.targets) {
-		request.Push = &builder.Push{Repository: repository}
+		request.Push = &builder.Push{Repository: repository, Registries: b.settings.registries()}
 		image, err := builder.Build(ctx, eng, request)
 		if err != nil {
 			return built{}, "", eng.Explain(err)
@@ -61,6 +66,17 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 		out.pushed = append(out.pushed, repository.Digest(image.Digest.String()))
 	}
 	return out, out.describe(), nil
+}
+
+// proxy is how this machine reaches the network, for the steps that have one.
+func proxy(getenv func(string) string) graph.Proxy {
+	value := func(name string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return getenv(strings.ToLower(name))
+	}
+	return graph.Proxy{HTTP: value("HTTP_PROXY"), HTTPS: value("HTTPS_PROXY"), FTP: value("FTP_PROXY"), No: value("NO_PROXY"), All: value("ALL_PROXY")}
 }
 
 func (i built) describe() string {

@@ -31,7 +31,7 @@ func cacheKinds() [][2]string {
 	}
 }
 
-// defaultCacheLimit is how large the cache may be when a build is done, without BuildKit's own part.
+// defaultCacheLimit is settings.Cache.Limit's default.
 const defaultCacheLimit = 50e9
 
 func cacheCommand(env environment) *cli.Command {
@@ -123,7 +123,11 @@ func prune(ctx context.Context, env environment, s settings, keep int64) error {
 	}
 	freed := int64(0)
 	if _, err := os.Stat(filepath.Join(s.Cache.Dir, "buildkit")); err == nil && s.Builder == "" {
-		eng, err := engine.Open(ctx, engine.Options{Root: filepath.Join(s.Cache.Dir, "buildkit")})
+		opts, err := s.engine(func(text string) { _, _ = fmt.Fprintln(env.Stderr, text) })
+		if err != nil {
+			return err
+		}
+		eng, err := engine.Open(ctx, opts)
 		if err != nil {
 			return err
 		}
@@ -198,14 +202,23 @@ func cacheEntries(dir string) (entries []entry, total int64, err error) {
 	return entries, total, nil
 }
 
+// cacheLimit is how large the cache may be when a build is done: half of it for BuildKit, half for the rest.
+func (s settings) cacheLimit() (int64, error) {
+	if s.Cache.Limit == "" {
+		return defaultCacheLimit, nil
+	}
+	limit, err := parseSize(s.Cache.Limit)
+	if err != nil {
+		return 0, usageError{fmt.Errorf("settings: cache.limit: %w", err)}
+	}
+	return limit, nil
+}
+
 // trimCache keeps the cache below its limit, unless another build is using it: then that one will.
 func (b *build) trimCache(ctx context.Context) error {
-	limit := int64(defaultCacheLimit)
-	if b.settings.Cache.Limit != "" {
-		var err error
-		if limit, err = parseSize(b.settings.Cache.Limit); err != nil {
-			return fmt.Errorf("settings: cache.limit: %w", err)
-		}
+	limit, err := b.settings.cacheLimit()
+	if err != nil {
+		return err
 	}
 	lock := flock.New(filepath.Join(b.settings.Cache.Dir, cacheLock))
 	if free, err := lock.TryLock(); err != nil || !free {
@@ -214,7 +227,7 @@ func (b *build) trimCache(ctx context.Context) error {
 	if err := lock.Unlock(); err != nil {
 		return err
 	}
-	removed, err := shrink(ctx, b.settings.Cache.Dir, limit)
+	removed, err := shrink(ctx, b.settings.Cache.Dir, limit/2)
 	if removed > 0 {
 		b.console.say("removed %s from the cache, what was not used for longest", bytesize(removed))
 	}

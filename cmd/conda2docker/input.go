@@ -83,7 +83,16 @@ func (b *build) canRunPip() error {
 	if b.options.Offline {
 		return usageError{errors.New("the pip section needs the network to install its packages: leave it out, or build without --offline")}
 	}
-	return engine.NeedRuntime(b.engine())
+	return b.needRuntime()
+}
+
+// needRuntime says what the engine lacks to execute steps.
+func (b *build) needRuntime() error {
+	opts, err := b.settings.engine(nil)
+	if err != nil {
+		return err
+	}
+	return engine.NeedRuntime(opts)
 }
 
 // targets are the names that the image will get: those of the flags, else the overlay's.

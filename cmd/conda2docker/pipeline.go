@@ -90,12 +90,12 @@ func (s settings) registries() registry.Registries {
 	return out
 }
 
-// engine says which BuildKit builds.
-func (b *build) engine() engine.Options {
+// engine says which BuildKit builds, and how much of its own cache it may keep.
+func (s settings) engine(say func(string)) (engine.Options, error) {
+	limit, err := s.cacheLimit()
 	return engine.Options{
-		Root: filepath.Join(b.settings.Cache.Dir, "buildkit"), Address: b.settings.Builder, Registries: b.settings.registries(),
-		Say: func(s string) { b.console.say("%s", s) },
-	}
+		Root: filepath.Join(s.Cache.Dir, "buildkit"), Address: s.Builder, Registries: s.registries(), KeepBytes: limit / 2, Say: say,
+	}, err
 }
 
 // ociPlatform is a subdir as image registries name it.

@@ -90,8 +90,8 @@ const linuxVersion = "4.18"
 // virtualPackages are the facts about the target (CEP 30). CONDA_OVERRIDE_GLIBC, _LINUX, _CUDA and _ARCHSPEC change them; an
 // empty value, where conda allows it, takes the fact away.
 func (b *build) virtualPackages(t target) ([]conda.VirtualPackage, error) {
-	if t.base.Facts.Glibc == "" {
-		return nil, fmt.Errorf("base image %s has no glibc: conda's Linux packages need one, use a Debian, Ubuntu or RHEL based image", t.base.Ref)
+	if err := t.base.Facts.RequireGlibc(); err != nil {
+		return nil, fmt.Errorf("base image %s: %w", t.base.Ref, err)
 	}
 	facts := [][2]string{{"__glibc", t.base.Facts.Glibc}, {"__linux", linuxVersion}, {"__unix", "0"}, {"__archspec", "1=" + genericArch(b.options.Subdir)}}
 	if t.accelerator == acceleratorCUDA {
