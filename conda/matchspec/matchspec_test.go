@@ -92,6 +92,7 @@ func TestParseRefuses(t *testing.T) {
 		{"numpy >>1", "invalid operator"},
 		{"num/py", `character 1: package name "num/py" has "/" in it`},
 		{"numpy; python_version < '3'", `has ";" in it`},
+		{"numpy-1-0.CONDA", "extension is in lower case"},
 		{"-numpy", "does not begin with"},
 		{"num--py", "two separators in a row"},
 		{"numpy [version=1", "a bracket is not closed"},

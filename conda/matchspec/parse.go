@@ -125,6 +125,9 @@ func parseName(s string) (conda.PackageName, error) {
 	if bad := foreign.FindString(l); bad != "" {
 		return "", fmt.Errorf("package name %q has %q in it: only letters, digits, '_', '.' and '-' are allowed", s, bad)
 	}
+	if isArchive(l) {
+		return "", fmt.Errorf("package name %q: an archive's extension is in lower case", s)
+	}
 	if !strings.Contains(l, "*") && !packageName.MatchString(l) && !virtualName.MatchString(l) {
 		return "", fmt.Errorf("package name %q does not begin with a letter, digit or '_', or has two separators in a row", s)
 	}
