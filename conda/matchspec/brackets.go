@@ -134,8 +134,10 @@ func (s *Spec) set(p pair) (err error) {
 		if s.Channel = channel; subdir != "" {
 			s.Subdir = subdir
 		}
+		err = checkPlace(s.Channel, s.Subdir)
 	case "subdir":
 		s.Subdir = p.value
+		err = checkPlace(s.Channel, s.Subdir)
 	case "version":
 		s.Version, err = version.ParseConstraint(plainVersion(p.value, false))
 	case "build":

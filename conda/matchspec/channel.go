@@ -1,6 +1,7 @@
 package matchspec
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
@@ -31,6 +32,18 @@ func splitChannel(s string) (channel, subdir string) {
 		s, subdir = m[1], m[2]
 	}
 	return strings.TrimPrefix(s, alias), subdir
+}
+
+// checkPlace refuses channels and subdirs with characters that mean something else in a spec.
+func checkPlace(channel, subdir string) error {
+	const special = "[]()'\"#\n"
+	if strings.ContainsAny(channel, special) {
+		return fmt.Errorf("channel %q: brackets and quotes are not allowed", channel)
+	}
+	if strings.ContainsAny(subdir, special+":/") {
+		return fmt.Errorf("subdir %q: want one such as linux-64", subdir)
+	}
+	return nil
 }
 
 // withoutCredentials takes the user's name, password and token out of a URL.

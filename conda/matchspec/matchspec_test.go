@@ -93,6 +93,8 @@ func TestParseRefuses(t *testing.T) {
 		{"num/py", `character 1: package name "num/py" has "/" in it`},
 		{"numpy; python_version < '3'", `has ";" in it`},
 		{"numpy-1-0.CONDA", "extension is in lower case"},
+		{"[]::a[b]", "brackets and quotes are not allowed"},
+		{"numpy[subdir='a:b']", "want one such as linux-64"},
 		{"-numpy", "does not begin with"},
 		{"num--py", "two separators in a row"},
 		{"numpy [version=1", "a bracket is not closed"},

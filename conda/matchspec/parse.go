@@ -49,6 +49,9 @@ func parse(s, dir string) (Spec, error) {
 		return Spec{}, err
 	}
 	text = spec.takeChannel(text)
+	if err := checkPlace(spec.Channel, spec.Subdir); err != nil {
+		return Spec{}, err
+	}
 	name, text := cutName(text)
 	if name == "" {
 		return Spec{}, fmt.Errorf("no package name in %q", strings.TrimSpace(s))
