@@ -14,7 +14,7 @@ import (
 )
 
 // cacheFormat is to be raised whenever the same image gives other packages than before.
-const cacheFormat = 1
+const cacheFormat = 2
 
 // cache keeps what scans found, one file per image. A file may vanish at any time.
 type cache struct {

@@ -90,6 +90,9 @@ func differences(p pkg.Package, rec *conda.Record) []string {
 	differ("version", rec.Version.String(), p.Version)
 	differ("build", rec.Build, meta.Build)
 	differ("subdir", string(rec.Subdir), meta.Subdir)
+	if len(out) > 0 {
+		return out // the rest follows from these
+	}
 	if rec.URL != "" {
 		differ("url", redact(rec.URL), meta.URL)
 	}
@@ -100,7 +103,6 @@ func differences(p pkg.Package, rec *conda.Record) []string {
 	case rec.MD5 != "":
 		differ("md5", rec.MD5, meta.MD5)
 	}
-	file := path.Base(p.Locations.ToSlice()[0].RealPath)
-	differ("record", rec.Dist()+".json", file)
+	differ("record", rec.Dist()+".json", path.Base(p.Locations.ToSlice()[0].RealPath))
 	return out
 }

@@ -8,8 +8,11 @@ import (
 	"path"
 	"time"
 
+	"github.com/anchore/packageurl-go"
 	"github.com/anchore/syft/syft/pkg"
 	syftsbom "github.com/anchore/syft/syft/sbom"
+	"github.com/anchore/syft/syft/source"
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/datalayer/conda2docker/conda"
 )
@@ -40,6 +43,24 @@ func (d *Document) Digest() string { return d.digest }
 
 // SBOM is the document as Syft has it, for readers only.
 func (d *Document) SBOM() *syftsbom.SBOM { return d.sbom }
+
+// purl is the package URL of the image itself, of the type "oci":
+// https://github.com/package-url/purl-spec/blob/main/types/oci-definition.json
+func (d *Document) purl() string {
+	var q packageurl.Qualifiers
+	if m, ok := d.sbom.Source.Metadata.(source.ImageMetadata); ok && m.Architecture != "" {
+		q = append(q, packageurl.Qualifier{Key: "arch", Value: m.Architecture})
+	}
+	ref, err := name.ParseReference(d.sbom.Source.Name, name.StrictValidation)
+	if err != nil {
+		return packageurl.NewPackageURL("oci", "", "image", d.digest, q, "").ToString()
+	}
+	q = append(q, packageurl.Qualifier{Key: "repository_url", Value: ref.Context().Name()})
+	if tag, ok := ref.(name.Tag); ok {
+		q = append(q, packageurl.Qualifier{Key: "tag", Value: tag.TagStr()})
+	}
+	return packageurl.NewPackageURL("oci", "", path.Base(ref.Context().RepositoryStr()), d.digest, q, "").ToString()
+}
 
 // Counts is how many packages of each kind a document lists.
 type Counts struct {

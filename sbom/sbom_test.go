@@ -111,6 +111,10 @@ func TestEveryResolvedPackageIsListedOnceInEveryFormat(t *testing.T) {
 		}
 		require.Equal(t, want, purls, f)
 	}
+	const image = `pkg:oci/env@sha256:[0-9a-f]{64}\?arch=amd64&repository_url=registry.example%2Fteam%2Fenv&tag=1`
+	require.Regexp(t, `"referenceLocator":"`+image+`"`, strings.ReplaceAll(write(t, doc, sbom.SPDX), "%3A", ":"))
+	require.Regexp(t, `"purl":"`+image+`"`, strings.ReplaceAll(write(t, doc, sbom.CycloneDX), "%3A", ":"))
+	require.NotContains(t, write(t, doc, sbom.SPDX), `"files"`, "files without hashes are no valid SPDX")
 	for _, p := range want {
 		u, err := packageurl.FromString(p)
 		require.NoError(t, err)
@@ -156,6 +160,21 @@ func TestProductsOfPackages(t *testing.T) {
 		"python":   {"python:python:3.11.2", "python_software_foundation:python:3.11.2"},
 		"requests": {}, // its dist-info is looked up by the name it has on PyPI
 	}, got)
+}
+
+// A Python project's advisories are found by its own name, not by guesses from the Conda package that brings it.
+func TestGuessedProducts(t *testing.T) {
+	project := record(t, "debug_py", "1.6.6", "0")
+	bundler := record(t, "bundler", "1.0", "0")
+	image := sbomtest.DistInfo(sbomtest.Site, "debug.py", "1.6.3").With( // built from another commit than its package says
+		sbomtest.DistInfo(sbomtest.Site+"/bundler/_vendor", "other", "2.0"),
+		sbomtest.CondaMeta(t, project, "lib/python3.11/site-packages/debug.py-1.6.3.dist-info/METADATA"),
+		sbomtest.CondaMeta(t, bundler, "lib/python3.11/site-packages/bundler/_vendor/other-2.0.dist-info/METADATA"),
+	)
+	doc := generate(t, sbom.Request{Layout: sbomtest.Layout(t, image), Records: []*conda.Record{project, bundler}})
+	for _, p := range doc.SBOM().Artifacts.Packages.Sorted(pkg.CondaPkg) {
+		require.Equal(t, p.Name == "debug_py", len(p.CPEs) == 0, p.Name)
+	}
 }
 
 func TestLicensesAreValidInSPDX(t *testing.T) {
@@ -274,6 +293,16 @@ func TestWhatIsScannedIsWhatWasSolved(t *testing.T) {
 					`in the image "https://example.org/mine/linux-64/openssl-3.0.9-hd590300_1.conda", ` +
 					`sha256 "` + strings.Repeat("a1", 32) + `", in the image "` + strings.Repeat("00", 32) + `"`,
 			}},
+		},
+		{
+			name: "another build under the solved one's name",
+			layer: func(t *testing.T) sbomtest.Layer {
+				for _, body := range sbomtest.CondaMeta(t, record(t, "openssl", "3.0.9", "hd590300_2")) {
+					return sbomtest.Layer{meta + "openssl-3.0.9-hd590300_1.json": body}
+				}
+				return nil
+			},
+			want: sbom.MismatchError{Differing: []string{`openssl-3.0.9-hd590300_1: build "hd590300_1", in the image "hd590300_2"`}},
 		},
 		{
 			name: "another build beside the solved one",

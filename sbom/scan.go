@@ -46,7 +46,7 @@ func scan(ctx context.Context, img v1.Image, digest, prefix, tempDir string) (_ 
 	}()
 
 	// The licence texts take a second to load, which is less than the layers take to unpack.
-	read := image.New(img, temp, layers)
+	read := image.New(img, temp, layers, image.WithManifestDigest(digest))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := read.Read(image.WithLazyLayerSquashes(groupCtx)); err != nil {
@@ -92,7 +92,9 @@ func configuration(prefix string) *syft.CreateSBOMConfig {
 
 // tidy settles what Syft finds twice because a Conda package owns it: a binary that is recognised by its
 // bytes is the Conda package's, and a Python project in it goes by its own name, not by guesses from the
-// Conda package's. What is of another version than its owner is bundled software, and stays.
+// Conda package's. What is of another version than its owner is bundled software, and stays. Relationships to
+// the files that packages were found by are dropped: they repeat the packages' locations, and SPDX would have
+// files without hashes of them.
 func tidy(s *syftsbom.SBOM) {
 	s.Descriptor.Configuration = nil
 	slices.SortFunc(s.Relationships, func(a, b artifact.Relationship) int { // Syft has them in the order of a map
@@ -104,20 +106,20 @@ func tidy(s *syftsbom.SBOM) {
 			continue
 		}
 		owner, owned := s.Artifacts.Packages.Package(r.From.ID()), s.Artifacts.Packages.Package(r.To.ID())
-		if owner == nil || owned == nil || owner.Type != pkg.CondaPkg || !sameRelease(owner.Version, owned.Version) {
+		if owner == nil || owned == nil || owner.Type != pkg.CondaPkg {
 			continue
 		}
-		switch owned.Type {
-		case pkg.BinaryPkg:
+		switch same := sameRelease(owner.Version, owned.Version); {
+		case owned.Type == pkg.BinaryPkg && same:
 			drop[owned.ID()] = true
 			replaceCPEs(s, *owner, inherit(*owner, *owned))
-		case pkg.PythonPkg:
+		case owned.Type == pkg.PythonPkg && (same || projectName(owner.Name) == projectName(owned.Name)):
 			replaceCPEs(s, *owner, without(owner.CPEs, cpe.GeneratedSource))
 		}
 	}
 	var kept []artifact.Relationship
 	for _, r := range s.Relationships {
-		if !drop[r.From.ID()] && !drop[r.To.ID()] {
+		if r.Type != artifact.EvidentByRelationship && !drop[r.From.ID()] && !drop[r.To.ID()] {
 			kept = append(kept, r)
 		}
 	}
@@ -129,6 +131,11 @@ func tidy(s *syftsbom.SBOM) {
 
 // sameRelease reports whether one version is the other, or the beginning of it.
 func sameRelease(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
+// projectName is a Python project's name as PyPI compares it (PEP 503).
+func projectName(s string) string {
+	return strings.ToLower(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("-_.", r) }), "-"))
+}
 
 // inherit are a package's CPEs, those of the binary recognised in it taking the place of guesses.
 func inherit(owner, binary pkg.Package) []cpe.CPE {

@@ -33,7 +33,12 @@ const (
 func Formats() []Format { return []Format{SPDX, CycloneDX, Syft} }
 
 // FileName is what a document in this format is called among the evidence, e.g. "sbom.spdx.json".
-func (f Format) FileName() string { return "sbom." + string(f) + ".json" }
+func (f Format) FileName() string {
+	if f == CycloneDX {
+		return "sbom.cdx.json"
+	}
+	return "sbom." + string(f) + ".json"
+}
 
 // MediaType is the type under which a document in this format is attached to an image.
 func (f Format) MediaType() string {
@@ -86,7 +91,9 @@ func (d *Document) condaMetadata() map[string]pkg.CondaMetaPackage {
 
 // writeSPDX writes SPDX 2.3 JSON, adding what Syft leaves out of it.
 func (d *Document) writeSPDX(w io.Writer) error {
-	doc := spdxhelpers.ToFormatModel(*d.sbom)
+	s := *d.sbom
+	s.Artifacts.Unknowns = nil // files that could not be read have no hashes, which SPDX wants of every file
+	doc := spdxhelpers.ToFormatModel(s)
 	doc.DocumentName = d.sbom.Source.Name
 	doc.DocumentNamespace = "https://datalayer.io/conda2docker/spdx/" + d.id().String()
 	doc.CreationInfo.Created = d.epoch.Format(time.RFC3339)
@@ -97,6 +104,9 @@ func (d *Document) writeSPDX(w io.Writer) error {
 	records := d.condaMetadata()
 	for _, p := range doc.Packages {
 		for _, ref := range p.PackageExternalReferences {
+			if strings.HasPrefix(ref.Locator, "pkg:oci/") {
+				ref.Locator = d.purl()
+			}
 			if meta, ok := records[ref.Locator]; ok && ref.RefType == "purl" {
 				describeSPDX(p, meta)
 			}
@@ -165,6 +175,9 @@ func (d *Document) writeCycloneDX(w io.Writer) error {
 		{Type: cyclonedx.ComponentTypeApplication, Author: "Datalayer", Name: toolName, Version: d.sbom.Descriptor.Version},
 		{Type: cyclonedx.ComponentTypeApplication, Author: "anchore", Name: "syft", Version: syftVersion()},
 	}}
+	if bom.Metadata.Component != nil {
+		bom.Metadata.Component.PackageURL = d.purl()
+	}
 	records := d.condaMetadata()
 	if bom.Components != nil {
 		for i := range *bom.Components {

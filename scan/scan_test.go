@@ -3,6 +3,7 @@ package scan_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -14,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	v6 "github.com/anchore/grype/grype/db/v6"
 	v6build "github.com/anchore/grype/grype/db/v6/build"
+	"github.com/spf13/afero"
 	"github.com/stretchr/testify/require"
 
 	"github.com/datalayer/conda2docker/conda"
@@ -77,6 +80,18 @@ func database(t *testing.T) string {
 	dir := t.TempDir()
 	require.NoError(t, scantest.Write(t.Context(), dir))
 	return dir
+}
+
+// age makes a database one that was built at the given time.
+func age(t *testing.T, dir string, built time.Time) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "6", "vulnerability.db"))
+	require.NoError(t, err)
+	_, err = db.Exec("UPDATE db_metadata SET build_timestamp = ?", built)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	_, err = v6.WriteImportMetadata(afero.NewOsFs(), filepath.Join(dir, "6"), "")
+	require.NoError(t, err)
 }
 
 // serve publishes a database as Grype's site does.
@@ -220,6 +235,30 @@ func TestAFixedVersionPasses(t *testing.T) {
 	require.Equal(t, "none", r.Counts.String())
 }
 
+// NVD and GitHub both have this one; a Conda package and the Python project in it are one thing.
+func TestOneVulnerabilityIsFoundOnce(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, scantest.Build(t.Context(), dir, append(scantest.Advisories(), scantest.Advisory{
+		ID: "CVE-2020-14343", Published: "2021-02-09", Severity: "Critical",
+		CVSS: "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", Score: 9.8,
+		Summary:  "PyYAML's full loader runs code that an untrusted document brings.",
+		Affected: []scantest.Affected{{Vendor: "pyyaml", Name: "pyyaml", Before: "5.4"}},
+	})))
+	for _, owned := range []bool{true, false} {
+		rec := record(t, "pyyaml", "5.3.1")
+		var files []string
+		if owned {
+			files = []string{"lib/python3.11/site-packages/PyYAML-5.3.1.dist-info/METADATA"}
+		}
+		image := sbomtest.CondaMeta(t, rec, files...).With(sbomtest.DistInfo(sbomtest.Site, "PyYAML", "5.3.1"))
+		doc, err := sbom.Generate(sbomtest.Context(t), sbom.Request{Layout: sbomtest.Layout(t, image), Records: []*conda.Record{rec}})
+		require.NoError(t, err)
+		r, err := scan.Scan(t.Context(), doc, scan.Options{DBDir: dir})
+		require.NoError(t, err)
+		require.Equal(t, []string{"GHSA-8q59-q68h-6hv4 critical python:pyyaml 5.3.1 → 5.4"}, brief(r.Findings), "owned: %v", owned)
+	}
+}
+
 func TestOnlyWhatHasAFixIsRefusedIfSo(t *testing.T) {
 	versions := map[string]string{"zlib": "1.2.12"} // its advisory names the last vulnerable version, not the fixed one
 	doc, dir := document(t, versions), database(t)
@@ -247,11 +286,15 @@ func TestTheDatabase(t *testing.T) {
 	})
 	t.Run("stale", func(t *testing.T) {
 		dir := database(t)
-		_, err := scan.Scan(ctx, doc, scan.Options{DBDir: dir, MaxAge: time.Nanosecond})
-		require.ErrorContains(t, err, "max allowed age")
-		require.ErrorContains(t, err, "it is of "+time.Now().UTC().Format(time.DateOnly))
-		_, err = scan.Scan(ctx, doc, scan.Options{DBDir: dir, MaxAge: -1})
+		age(t, dir, time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC))
+		_, err := scan.Scan(ctx, doc, scan.Options{DBDir: dir})
+		require.ErrorContains(t, err, "vulnerability database in "+dir+": the vulnerability database was built")
+		require.ErrorContains(t, err, "(max allowed age is 5 days); it is of 2024-01-02; let it be fetched")
+		_, err = scan.Scan(ctx, doc, scan.Options{DBDir: dir, MaxAge: time.Hour})
+		require.ErrorContains(t, err, "(max allowed age is 1 hour)")
+		r, err := scan.Scan(ctx, doc, scan.Options{DBDir: dir, MaxAge: -1})
 		require.NoError(t, err)
+		require.Equal(t, "2024-01-02T03:04:05Z", r.Database.Built.Format(time.RFC3339))
 	})
 	t.Run("damaged", func(t *testing.T) {
 		dir := database(t)
