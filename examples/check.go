@@ -81,7 +81,7 @@ func unpackOnce(image v1.Image, root, dir string) error {
 		return err
 	}
 	flat := mutate.Extract(image)
-	defer flat.Close() //nolint:errcheck // read only
+	defer flat.Close()
 	if err := unpack(tar.NewReader(flat), root); err != nil {
 		return err
 	}

@@ -20,7 +20,10 @@ import (
 // tools are the programs that the sandbox, the engine and the checks need, and the Debian packages that have them.
 func tools() [][2]string {
 	return [][2]string{
-		{"mmdebstrap", "mmdebstrap"}, {"patchelf", "patchelf"}, {"runc", "runc"}, {"skopeo", "skopeo"},
+		{"mmdebstrap", "mmdebstrap"},
+		{"patchelf", "patchelf"},
+		{"runc", "runc"},
+		{"skopeo", "skopeo"},
 		{"/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"},
 	}
 }

@@ -31,7 +31,7 @@ func runExamples(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer server.Close() //nolint:errcheck // the process ends
+	defer server.Close()
 	names, err := exampleNames(o.examples)
 	if err != nil {
 		return err
@@ -60,8 +60,11 @@ func runExamples(ctx context.Context, o options) error {
 // exampleNames are the folders that have an environment.yml.
 func exampleNames(dir string) ([]string, error) {
 	found, err := filepath.Glob(filepath.Join(dir, "*", "environment.yml"))
-	if err != nil || len(found) == 0 {
-		return nil, fmt.Errorf("no examples in %s (%v)", dir, err)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no examples in %s", dir)
 	}
 	names := make([]string, len(found))
 	for i, f := range found {

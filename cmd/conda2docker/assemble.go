@@ -40,7 +40,7 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 	if err != nil {
 		return built{}, "", err
 	}
-	defer eng.Close() //nolint:errcheck // what it made is on disk already
+	defer eng.Close()
 	request := builder.Request{
 		Base: env.target.base, Layers: ls.all, Steps: steps, Secrets: secrets, Config: b.imageConfig(in, env, ls),
 		Proxy: proxy(b.env.Getenv), Epoch: ls.epoch, Dir: b.settings.Cache.Dir, Progress: builder.Progress{Out: b.env.Stderr, Mode: b.options.Progress},

@@ -26,8 +26,14 @@ const cacheLock = "cache.lock"
 // that of its last use.
 func cacheKinds() [][2]string {
 	return [][2]string{
-		{"archives", "package archives"}, {"repodata", "channel indexes"}, {"segments", "layer segments"}, {"layers", "layers"},
-		{"bases", "base images"}, {"images", "built images"}, {"sbom", "SBOMs"}, {"evidence", "evidence of builds"},
+		{"archives", "package archives"},
+		{"repodata", "channel indexes"},
+		{"segments", "layer segments"},
+		{"layers", "layers"},
+		{"bases", "base images"},
+		{"images", "built images"},
+		{"sbom", "SBOMs"},
+		{"evidence", "evidence of builds"},
 	}
 }
 
@@ -41,7 +47,7 @@ func cacheCommand(env environment) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "du", Usage: "show what the cache holds",
-				Action: func(c *cli.Context) error {
+				Action: func(*cli.Context) error {
 					s, err := loadSettings(env.Getenv)
 					if err != nil {
 						return err

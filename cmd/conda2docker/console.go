@@ -20,7 +20,7 @@ type console struct {
 }
 
 func newConsole(w *os.File, mode string) *console {
-	live := term.IsTerminal(int(w.Fd())) && mode != "plain" && mode != "quiet" //nolint:gosec // a file descriptor
+	live := term.IsTerminal(int(w.Fd())) && mode != "plain" && mode != "quiet"
 	var out io.Writer = w
 	if mode == "quiet" {
 		out = io.Discard

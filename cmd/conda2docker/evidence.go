@@ -61,6 +61,9 @@ func (b *build) scan(ctx context.Context, env resolved, _ built, ev *evidence) (
 	if err != nil && !errors.As(err, &gate) {
 		return "", err
 	}
+	for _, w := range ev.report.Warnings {
+		b.console.say("warning: %s", w)
+	}
 	if werr := ev.write(env); werr != nil {
 		return "", errors.Join(err, werr)
 	}
@@ -84,9 +87,9 @@ func (e evidence) write(env resolved) error {
 		write func(io.Writer) error
 	}{
 		{"conda-lock.yml", env.lock.WriteCondaLock},
-		{"sbom.spdx.json", document(sbom.SPDX)},
-		{"sbom.cdx.json", document(sbom.CycloneDX)},
-		{"sbom.syft.json", document(sbom.Syft)},
+		{sbom.SPDX.FileName(), document(sbom.SPDX)},
+		{sbom.CycloneDX.FileName(), document(sbom.CycloneDX)},
+		{sbom.Syft.FileName(), document(sbom.Syft)},
 		{"grype.json", e.report.WriteJSON},
 		{"grype.txt", e.report.WriteTable},
 	} {
@@ -107,7 +110,7 @@ func writeWhole(path string, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(body)
 	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)

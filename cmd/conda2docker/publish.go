@@ -69,7 +69,7 @@ func (b *build) publishLocally(img built, ev evidence) (string, error) {
 func (b *build) moveTags(ctx context.Context, in input, img built) error {
 	registries := b.settings.registries()
 	for _, tag := range in.targets {
-		pinned := tag.Repository.Digest(img.Digest.String())
+		pinned := tag.Digest(img.Digest.String())
 		if err := registries.Tag(ctx, pinned, tag); err != nil {
 			return err
 		}

@@ -57,10 +57,10 @@ func loadSettings(getenv func(string) string) (settings, error) {
 	if path == "" {
 		path, named = filepath.Join(configHome(getenv), "conda2docker", "config.yaml"), false
 	}
-	f, err := os.Open(path) //nolint:gosec // the user names the file
+	f, err := os.Open(path)
 	switch {
 	case err == nil:
-		defer f.Close() //nolint:errcheck // read only
+		defer f.Close()
 		dec := yaml.NewDecoder(f)
 		dec.KnownFields(true)
 		if err := dec.Decode(&s); err != nil {

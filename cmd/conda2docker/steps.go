@@ -13,7 +13,7 @@ import (
 const (
 	requirementsPath = "/run/conda2docker/requirements.txt"
 	pipSecretID      = "pip-requirements"
-	pipSecretPath    = "/run/conda2docker/pip/requirements.txt"
+	pipSecretPath    = "/run/conda2docker/pip/requirements.txt" //nolint:gosec // where it is, not what
 )
 
 // steps are what has to be executed in the image: the packages' post-link scripts, then the pip section. Most environments have

@@ -116,19 +116,17 @@ func (c channel) buildTrees(ctx context.Context, all []recipe, debs map[string]d
 
 // packAll finds what each package needs and writes the archives.
 func (c channel) packAll(ctx context.Context, trees []*tree) (map[string][]index, error) {
-	providers, names := map[string]string{}, map[string]*tree{}
-	for _, t := range trees {
-		for p, e := range t.elf {
-			if filepath.Dir(p) == "lib" {
-				providers[filepath.Base(p)] = t.Name
-				if e.soname != "" {
-					providers[e.soname] = t.Name
-				}
-			}
+	known := contents(trees)
+	depends := make([][]string, len(trees))
+	var failed []error
+	for i, t := range trees {
+		var err error
+		if depends[i], err = t.depends(known); err != nil {
+			failed = append(failed, fmt.Errorf("package %s: %w", t.Name, err))
 		}
-		for _, d := range t.debs {
-			names[d.Name] = t
-		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
 	}
 	for _, subdir := range []string{"linux-64", "noarch"} {
 		if err := os.MkdirAll(filepath.Join(c.dir, subdir), 0o755); err != nil {
@@ -136,33 +134,15 @@ func (c channel) packAll(ctx context.Context, trees []*tree) (map[string][]index
 		}
 	}
 	c.log("packing %d conda packages", len(trees))
-	depends := make([][]string, len(trees))
-	var failed []error
-	for i, t := range trees {
-		var err error
-		if depends[i], err = t.depends(providers, names); err != nil {
-			failed = append(failed, fmt.Errorf("package %s: %w", t.Name, err))
-		}
-	}
-	if err := errors.Join(failed...); err != nil {
-		return nil, err
-	}
 	records := make([]index, len(trees))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2)
 	for i, t := range trees {
-		g.Go(func() error {
-			ix, err := t.index(depends[i])
-			if err != nil {
-				return err
-			}
-			if err := t.setRunPaths(ctx, func(soname string) bool { return providers[soname] != "" }); err != nil {
+		g.Go(func() (err error) {
+			if records[i], err = c.packOne(ctx, t, depends[i], known); err != nil {
 				return fmt.Errorf("package %s: %w", t.Name, err)
 			}
-			if records[i], err = t.pack(ix, filepath.Join(c.dir, ix.Subdir)); err != nil {
-				return fmt.Errorf("package %s: %w", t.Name, err)
-			}
-			return os.RemoveAll(t.dir)
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -175,9 +155,46 @@ func (c channel) packAll(ctx context.Context, trees []*tree) (map[string][]index
 	return bySubdir, nil
 }
 
+// packOne finishes a tree, writes its archive and removes it.
+func (c channel) packOne(ctx context.Context, t *tree, depends []string, known knowledge) (index, error) {
+	ix := t.index(depends)
+	if err := t.setRunPaths(ctx, func(soname string) bool { return known.providers[soname] != nil }); err != nil {
+		return index{}, err
+	}
+	ix, err := t.pack(ix, filepath.Join(c.dir, ix.Subdir))
+	if err != nil {
+		return index{}, err
+	}
+	return ix, os.RemoveAll(t.dir)
+}
+
+// knowledge is which package has what.
+type knowledge struct {
+	providers map[string]*tree // by the name of a shared library
+	debs      map[string]*tree // by the name of a Debian package
+}
+
+func contents(trees []*tree) knowledge {
+	k := knowledge{providers: map[string]*tree{}, debs: map[string]*tree{}}
+	for _, t := range trees {
+		for p, e := range t.elf {
+			if filepath.Dir(p) == "lib" {
+				k.providers[filepath.Base(p)] = t
+				if e.soname != "" {
+					k.providers[e.soname] = t
+				}
+			}
+		}
+		for _, d := range t.debs {
+			k.debs[d.Name] = t
+		}
+	}
+	return k
+}
+
 // depends is what the package needs: the libraries that its files are linked to, what Debian's fields say of other
 // packages of the channel, and what the recipe adds. A library that nobody has is an error.
-func (t *tree) depends(providers map[string]string, names map[string]*tree) ([]string, error) {
+func (t *tree) depends(known knowledge) ([]string, error) {
 	needs := map[string]string{} // name → constraint
 	if len(t.elf) > 0 {
 		needs["__glibc"] = ">=2.36,<3.0.a0"
@@ -189,12 +206,12 @@ func (t *tree) depends(providers map[string]string, names map[string]*tree) ([]s
 	var missing []error
 	for _, p := range sortedKeys(t.elf) {
 		for _, soname := range t.elf[p].needed {
-			switch owner := providers[soname]; {
-			case owner == t.Name, own[soname], glibc(soname):
-			case owner == "":
+			switch owner := known.providers[soname]; {
+			case owner == t, own[soname], glibc(soname):
+			case owner == nil:
 				missing = append(missing, fmt.Errorf("%s needs %s, which no package of the channel has", p, soname))
 			default:
-				needs[owner] = ">=" + nameTree(names, owner).version()
+				needs[owner.Name] = ">=" + owner.version()
 			}
 		}
 	}
@@ -203,7 +220,7 @@ func (t *tree) depends(providers map[string]string, names map[string]*tree) ([]s
 	}
 	for _, d := range t.debs {
 		for name, constraint := range debianDepends(d.Depends) {
-			if other := names[name]; other != nil && other.Name != t.Name && needs[other.Name] == "" {
+			if other := known.debs[name]; other != nil && other.Name != t.Name && needs[other.Name] == "" {
 				needs[other.Name] = constraint
 			}
 		}
@@ -237,15 +254,6 @@ func glibc(soname string) bool {
 		}
 	}
 	return false
-}
-
-func nameTree(names map[string]*tree, condaName string) *tree {
-	for _, t := range names {
-		if t.Name == condaName {
-			return t
-		}
-	}
-	return nil
 }
 
 var debianRelation = regexp.MustCompile(`^([a-z0-9.+-]+)(?::any)?(?: \(>= ([^)]+)\))?`)

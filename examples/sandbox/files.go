@@ -12,7 +12,7 @@ func writeFile(path string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(tmp.Name())
 	if _, err := tmp.Write(body); err != nil {
 		return err
 	}

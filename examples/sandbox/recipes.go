@@ -189,8 +189,10 @@ func compiledPython() []recipe {
 	}
 	debugpy := compiled("debugpy", "MIT", "python3-debugpy", "python3-pydevd", "python3-bytecode")
 	matplotlib := compiled("matplotlib-base", "PSF-2.0", "python3-matplotlib", "python-matplotlib-data")
-	for old, below := range map[string]string{"/usr/share/matplotlib": "/share/matplotlib", "/etc/matplotlibrc": "/etc/matplotlibrc"} {
-		matplotlib.Edits = append(matplotlib.Edits, edit{"lib/python3.11/site-packages/matplotlib/__init__.py", old, placeholder + below})
+	const configuration = "lib/python3.11/site-packages/matplotlib/__init__.py"
+	matplotlib.Edits = []edit{
+		{configuration, "/usr/share/matplotlib", placeholder + "/share/matplotlib"},
+		{configuration, "/etc/matplotlibrc", placeholder + "/etc/matplotlibrc"},
 	}
 	return []recipe{
 		compiled("numpy", "BSD-3-Clause", "python3-numpy"),

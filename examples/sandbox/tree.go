@@ -88,12 +88,21 @@ func (t *tree) destination(p string) string {
 		site = "site-packages"
 	}
 	moves := [][2]string{
-		{"usr/lib/python3/dist-packages", site}, {"usr/lib/python3.11/dist-packages", site},
+		{"usr/lib/python3/dist-packages", site},
+		{"usr/lib/python3.11/dist-packages", site},
 		{"usr/lib/" + multiarch + "/openblas-pthread", "lib"},
-		{"usr/lib/" + multiarch, "lib"}, {"lib/" + multiarch, "lib"},
+		{"usr/lib/" + multiarch, "lib"},
+		{"lib/" + multiarch, "lib"},
 		{"usr/include/" + multiarch, "include"},
-		{"usr/lib", "lib"}, {"lib", "lib"}, {"usr/include", "include"}, {"usr/share", "share"}, {"etc", "etc"},
-		{"usr/bin", "bin"}, {"bin", "bin"}, {"usr/sbin", "bin"}, {"sbin", "bin"},
+		{"usr/lib", "lib"},
+		{"lib", "lib"},
+		{"usr/include", "include"},
+		{"usr/share", "share"},
+		{"etc", "etc"},
+		{"usr/bin", "bin"},
+		{"bin", "bin"},
+		{"usr/sbin", "bin"},
+		{"sbin", "bin"},
 	}
 	for _, m := range moves {
 		if rest, ok := strings.CutPrefix(p, m[0]+"/"); ok {
@@ -272,7 +281,7 @@ func (t *tree) relocateText() error {
 		if err != nil {
 			return err
 		}
-		text := old
+		var text []byte
 		switch {
 		case kernel:
 			text = bytes.ReplaceAll(old, []byte("/usr/bin/python3"), []byte(placeholder+"/bin/python3"))
@@ -299,7 +308,7 @@ func (t *tree) scanELF() error {
 		if err != nil {
 			return nil //nolint:nilerr // not an ELF file
 		}
-		defer f.Close() //nolint:errcheck // read only
+		defer f.Close()
 		e := &elfFile{dyn: f.Section(".dynamic") != nil}
 		if names, err := f.DynString(elf.DT_SONAME); err == nil && len(names) > 0 {
 			e.soname = names[0]

@@ -59,14 +59,17 @@ func makeWheel(ctx context.Context, name string, d deb, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(raw) //nolint:errcheck // scratch
+	defer os.RemoveAll(raw)
 	if err := d.unpack(ctx, raw); err != nil {
 		return err
 	}
 	site := filepath.Join(raw, "usr/lib/python3/dist-packages")
 	info, err := filepath.Glob(filepath.Join(site, "*-info"))
-	if err != nil || len(info) != 1 {
-		return fmt.Errorf("it has %d metadata folders, want one (%v)", len(info), err)
+	if err != nil {
+		return err
+	}
+	if len(info) != 1 {
+		return fmt.Errorf("it has %d metadata folders, want one", len(info))
 	}
 	version := upstream(d.Version)
 	distInfo := name + "-" + version + ".dist-info"
