@@ -42,28 +42,32 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 		return out, "", err
 	}
 	hash := in.env.Hash(envspec.HashInput{Channels: in.channels, Subdir: b.options.Subdir, Virtual: out.target.virtual, Priority: in.conda.Priority})
-	from := "resolved"
 	locked, err := b.readLock(hash)
 	if err != nil {
 		return out, "", err
 	}
+	var records []*conda.Record
+	from := "resolved"
 	if locked != nil {
 		from = "locked in " + b.options.Lock
-		out.lock = locked
-		out.records, err = locked.Records(b.options.Subdir)
+		records, err = locked.Records(b.options.Subdir)
 	} else {
-		out.records, err = b.solve(ctx, s, in, out, priority)
+		records, err = b.solve(ctx, s, in, out, priority)
 	}
 	if err != nil {
 		return out, "", err
 	}
-	if err := b.checkAccelerator(in, out.target, out.records); err != nil {
+	if err := b.checkAccelerator(in, out.target, records); err != nil {
 		return out, "", err
 	}
-	if locked == nil {
-		if out.lock, err = b.writeLock(in, out, hash); err != nil {
+	if out.lock = locked; locked == nil {
+		if out.lock, err = b.writeLock(in, out, hash, records); err != nil {
 			return out, "", err
 		}
+	}
+	// What was just resolved is taken from the lock too: the image is the same when it is built from the file.
+	if out.records, err = out.lock.Records(b.options.Subdir); err != nil {
+		return out, "", err
 	}
 	var size int64
 	for _, r := range out.records {
@@ -134,9 +138,9 @@ func (b *build) readLock(hash string) (*lock.Lock, error) {
 }
 
 // writeLock makes the lock, and writes it where the flags name a file.
-func (b *build) writeLock(in input, env resolved, hash string) (*lock.Lock, error) {
+func (b *build) writeLock(in input, env resolved, hash string, records []*conda.Record) (*lock.Lock, error) {
 	l, err := lock.New(in.channels, in.env.Files, lock.Platform{
-		Subdir: b.options.Subdir, ContentHash: hash, Virtual: env.target.virtual, Packages: lock.Packages(env.records),
+		Subdir: b.options.Subdir, ContentHash: hash, Virtual: env.target.virtual, Packages: lock.Packages(records),
 	})
 	if err != nil || b.options.Lock == "" {
 		return l, err

@@ -32,7 +32,7 @@ type Channel struct {
 // Platform is the environment on one platform.
 type Platform struct {
 	Subdir      conda.Subdir // "" where an @EXPLICIT file does not tell
-	ContentHash string       // what was asked for: see Inputs.Hash; "" when not known
+	ContentHash string       // of what was asked for; "" when not known
 	Virtual     []conda.VirtualPackage
 	Packages    []Package // in the order in which they are linked
 	Pip         []PipPackage

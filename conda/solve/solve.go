@@ -81,5 +81,5 @@ func Solve(ctx context.Context, index Index, r Request) (Solution, error) {
 			records = append(records, rec)
 		}
 	}
-	return Solution{Records: LinkOrder(records)}, nil
+	return Solution{Records: conda.LinkOrder(records)}, nil
 }
