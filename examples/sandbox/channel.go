@@ -18,7 +18,7 @@ import (
 )
 
 // formatVersion changes when the same Debian packages are to make other conda packages than before.
-const formatVersion = 2
+const formatVersion = 3
 
 // channel is the conda channel that is made of Debian's packages.
 type channel struct {
