@@ -21,7 +21,7 @@ import (
 // shorter prefix fits in its place.
 const placeholder = "/home/builder/conda-bld/sandbox/_h_env_" +
 	"placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_" +
-	"placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placeho"
+	"placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placehold_placeh"
 
 // multiarch is where Debian keeps shared libraries.
 const multiarch = "x86_64-linux-gnu"
