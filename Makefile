@@ -11,17 +11,21 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS ?=
 export CONDA2DOCKER_CACHE := $(CACHE)
 
-.PHONY: all build examples test lint fmt sandbox clean-examples clean
+.NOTPARALLEL:
+.PHONY: all preflight build examples test lint fmt sandbox clean-examples clean
 
 all: build
 
 build: ## one static binary, bin/conda2docker
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/conda2docker
 
-examples: build ## build, push, scan and run every example (ONLINE=1: against the real channels and registries)
+preflight: ## whether this machine can run the examples, and apt-get install of what it lacks
+	@go run ./examples/preflight $(if $(ONLINE),--online)
+
+examples: preflight build ## build, push, scan and run every example (ONLINE=1: against the real channels and registries)
 	$(EXAMPLES) run $(if $(ONLINE),--online) --bin $(abspath $(BIN))
 
-sandbox: ## make what the examples and the tests run in, once
+sandbox: preflight ## make what the examples and the tests run in, once
 	$(EXAMPLES) make
 
 test: sandbox ## every test; what it needs of the system is installed (as root) or named

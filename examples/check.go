@@ -183,3 +183,8 @@ func unmountBelow(dir string) error {
 	}
 	return nil
 }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -65,15 +65,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "make":
-		if err := preflight(ctx, o, false); err != nil {
-			return err
-		}
 		_, err := sandbox.Make(ctx, sandbox.Options{Dir: o.sandbox(), Mirror: os.Getenv("DEBIAN_MIRROR"), Log: say})
 		return err
 	case "run":
-		if err := preflight(ctx, o, true); err != nil {
-			return err
-		}
 		return runExamples(ctx, o)
 	case "clean":
 		return clean(o)

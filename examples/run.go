@@ -23,11 +23,7 @@ import (
 // runExamples builds every example and shows what came out.
 func runExamples(ctx context.Context, o options) error {
 	start := time.Now()
-	made, err := sandbox.Make(ctx, sandbox.Options{Dir: o.sandbox(), Mirror: os.Getenv("DEBIAN_MIRROR"), Log: say})
-	if err != nil {
-		return err
-	}
-	server, err := made.Serve(ctx)
+	server, err := serve(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -55,6 +51,18 @@ func runExamples(ctx context.Context, o options) error {
 	}
 	fmt.Printf("%d of %d examples in %s\n", len(names)-len(failed), len(names), time.Since(start).Round(100*time.Millisecond))
 	return errors.Join(failed...)
+}
+
+// serve starts what the examples are built in: the whole sandbox, or only its registry.
+func serve(ctx context.Context, o options) (*sandbox.Server, error) {
+	if o.online {
+		return sandbox.ServeRegistry(ctx, filepath.Join(o.runs(), "registry"))
+	}
+	made, err := sandbox.Make(ctx, sandbox.Options{Dir: o.sandbox(), Mirror: os.Getenv("DEBIAN_MIRROR"), Log: say})
+	if err != nil {
+		return nil, err
+	}
+	return made.Serve(ctx)
 }
 
 // exampleNames are the folders that have an environment.yml.

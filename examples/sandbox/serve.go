@@ -25,25 +25,33 @@ type Server struct {
 
 // Serve starts the sandbox's servers.
 func (s *Sandbox) Serve(ctx context.Context) (*Server, error) {
-	if err := os.MkdirAll(s.registry(), 0o755); err != nil {
+	out, err := ServeRegistry(ctx, s.registry())
+	if err != nil {
 		return nil, err
 	}
-	out := &Server{sandbox: s}
+	out.sandbox = s
 	mux := http.NewServeMux()
 	mux.Handle("/conda-forge/", http.StripPrefix("/conda-forge", http.FileServer(http.Dir(s.channel()))))
 	mux.Handle("/", http.FileServer(http.Dir(s.wheels())))
 	files, err := out.listen(ctx, mux)
 	if err != nil {
-		return nil, err
-	}
-	out.ChannelURL, out.IndexURL = "http://"+files+"/conda-forge", "http://"+files+"/simple"
-	out.Registry, err = out.listen(ctx, registry.New(
-		registry.WithBlobHandler(registry.NewDiskBlobHandler(s.registry())), registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true),
-	))
-	if err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
+	out.ChannelURL, out.IndexURL = "http://"+files+"/conda-forge", "http://"+files+"/simple"
 	return out, nil
+}
+
+// ServeRegistry starts an image registry alone, which keeps its blobs in dir.
+func ServeRegistry(ctx context.Context, dir string) (*Server, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	out := &Server{}
+	var err error
+	out.Registry, err = out.listen(ctx, registry.New(
+		registry.WithBlobHandler(registry.NewDiskBlobHandler(dir)), registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true),
+	))
+	return out, err
 }
 
 func (s *Server) listen(ctx context.Context, h http.Handler) (string, error) {

@@ -1,21 +1,44 @@
+// Command preflight says within two seconds whether the examples and tests can run on this machine, how long they take and how much room they
+// need, and installs what Debian has and the machine lacks. It stands on the standard library alone, so that it comes before everything that
+// takes time to compile.
 package main
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
+
+func main() {
+	var o options
+	flag.StringVar(&o.cache, "cache", os.Getenv("CONDA2DOCKER_CACHE"), "cache `folder`")
+	flag.BoolVar(&o.online, "online", false, "the examples will use the real conda-forge, Docker Hub and Grype database")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := preflight(ctx, o)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "preflight:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	cache  string
+	online bool
+}
 
 // tools are the programs that the sandbox, the engine and the checks need, and the Debian packages that have them.
 func tools() [][2]string {
@@ -28,20 +51,13 @@ func tools() [][2]string {
 	}
 }
 
-// What the examples take, cold, as measured on two cores (docs in README).
-const (
-	needsBytes   = 10 << 30
-	coldDuration = "up to 15 minutes and 10 GB of disk the first time, half a minute afterwards"
-)
+// needsBytes is what the examples take on disk, with what is compiled for them.
+const needsBytes = 10 << 30
 
-// preflight checks that the examples can run here, and installs what Debian has and this machine lacks.
-func preflight(ctx context.Context, o options, examples bool) error {
+// preflight checks that the examples can run here.
+func preflight(ctx context.Context, o options) error {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return fmt.Errorf("the sandbox is made of Debian's amd64 packages: it needs linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
-	}
-	made := exists(filepath.Join(o.sandbox(), "wheels.done")) && exists(filepath.Join(o.sandbox(), "bases.done"))
-	if examples && !made {
-		say("this takes %s", coldDuration)
 	}
 	var missing []string
 	for _, t := range tools() {
@@ -57,14 +73,23 @@ func preflight(ctx context.Context, o options, examples bool) error {
 	if os.Geteuid() != 0 {
 		return errors.New("bootstrapping a base image and running the checks needs root: run make as root (sudo make examples)")
 	}
-	if made {
+	sandbox := filepath.Join(o.cache, "sandbox")
+	if exists(filepath.Join(sandbox, "wheels.done")) && exists(filepath.Join(sandbox, "bases.done")) {
+		say("the sandbox in %s is there: the examples take about half a minute", sandbox)
 		return nil
 	}
+	say("this machine can run the examples: up to 15 minutes and 10 GB of disk the first time, half a minute afterwards")
 	if err := enoughDisk(o.cache); err != nil {
 		return err
 	}
+	if o.online {
+		return nil
+	}
 	return mirrorAnswers(ctx)
 }
+
+// say prints a line.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "preflight: "+format+"\n", args...) }
 
 // install installs Debian packages: as root it does so and says it, otherwise it says how.
 func install(ctx context.Context, packages []string) error {
@@ -98,8 +123,8 @@ func enoughDisk(dir string) error {
 	for !exists(dir) && dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("looking at the disk of %s: %w", dir, err)
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < needsBytes {
