@@ -13,30 +13,38 @@ import (
 // console shows the stages of a build on stderr: in a terminal a line that lives while its stage runs,
 // elsewhere one plain line when the stage is done.
 type console struct {
-	w    io.Writer
-	live bool
-	mu   sync.Mutex
-	now  func() time.Time
+	w     io.Writer
+	live  bool
+	width func() int // of the terminal
+	now   func() time.Time
+
+	mu sync.Mutex // for what is written, and for the stage's text
 }
 
 func newConsole(w *os.File, mode string) *console {
-	live := term.IsTerminal(int(w.Fd())) && mode != "plain" && mode != "quiet"
-	var out io.Writer = w
-	if mode == "quiet" {
-		out = io.Discard
+	fd := int(w.Fd())
+	c := &console{w: w, live: term.IsTerminal(fd) && mode != "plain" && mode != "quiet", now: time.Now}
+	c.width = func() int {
+		if columns, _, err := term.GetSize(fd); err == nil {
+			return columns
+		}
+		return 80
 	}
-	return &console{w: out, live: live, now: time.Now}
+	if mode == "quiet" {
+		c.w = io.Discard
+	}
+	return c
 }
 
 // stage runs one stage and prints its name, what it says of itself, and its time.
 func (c *console) stage(name string, run func(*stage) (string, error)) error {
 	s := &stage{name: name, c: c, start: c.now()}
-	s.show("")
+	stop := s.tick()
 	said, err := run(s)
+	stop()
 	took := seconds(c.now().Sub(s.start))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.done = true
 	c.clear()
 	if err != nil {
 		_, _ = fmt.Fprintf(c.w, "✗ %-8s  %8s\n", name, took)
@@ -63,28 +71,58 @@ func (c *console) clear() {
 
 // stage is one running stage.
 type stage struct {
-	name  string
-	c     *console
-	start time.Time
-	last  time.Time
-	done  bool
+	name   string
+	c      *console
+	start  time.Time
+	text   string // what the live line says
+	paused bool
+}
+
+// tick redraws the live line until it is stopped, however often or seldom its text changes.
+func (s *stage) tick() (stop func()) {
+	if !s.c.live {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(100 * time.Millisecond)
+		defer t.Stop()
+		for {
+			s.draw()
+			select {
+			case <-done:
+				return
+			case <-t.C:
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// draw writes the live line, cut to one line of the terminal.
+func (s *stage) draw() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.paused {
+		return
+	}
+	line := []rune(fmt.Sprintf("· %-8s  %8s  %s", s.name, seconds(s.c.now().Sub(s.start)), s.text))
+	if width := s.c.width() - 1; len(line) > width && width > 0 {
+		line = line[:width]
+	}
+	s.c.clear()
+	_, _ = io.WriteString(s.c.w, string(line))
 }
 
 // show replaces what the live line says; it is cheap to call often.
 func (s *stage) show(text string) {
-	c := s.c
-	if !c.live {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.now()
-	if s.done || (text != "" && now.Sub(s.last) < 80*time.Millisecond) {
-		return
-	}
-	s.last = now
-	c.clear()
-	_, _ = fmt.Fprintf(c.w, "· %-8s  %8s  %s", s.name, seconds(now.Sub(s.start)), text)
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.text = text
 }
 
 // count returns a function that adds up bytes, for a download of unknown length to show.
@@ -98,12 +136,12 @@ func (s *stage) count(total *int64, what string) func(int64) {
 	}
 }
 
-// pause removes the live line and returns, for a display of its own to take the terminal.
+// pause removes the live line for good, for a display of its own to take the terminal.
 func (s *stage) pause() {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.c.clear()
-	s.last = s.c.now().Add(24 * time.Hour)
+	s.paused = true
 }
 
 func seconds(d time.Duration) string {
