@@ -48,6 +48,7 @@ func (b *build) stages(ctx context.Context) error {
 		ls  layers
 		img built
 		ev  evidence
+		out []byte
 	)
 	stages := []struct {
 		name string
@@ -59,12 +60,15 @@ func (b *build) stages(ctx context.Context) error {
 		{"build", func(s *stage) (said string, err error) { img, said, err = b.assemble(ctx, s, in, env, ls); return }},
 		{"sbom", func(*stage) (said string, err error) { ev, said, err = b.list(ctx, in, env, img); return }},
 		{"scan", func(*stage) (said string, err error) { said, err = b.scan(ctx, env, img, &ev); return }},
-		{"publish", func(*stage) (said string, err error) { said, err = b.publish(ctx, in, env, img, ev); return }},
+		{"publish", func(*stage) (said string, err error) { out, said, err = b.publish(ctx, in, env, img, ev); return }},
 	}
 	for _, s := range stages {
 		if err := b.console.stage(s.name, s.run); err != nil {
 			return err
 		}
+	}
+	if _, err := b.env.Stdout.Write(out); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
 	}
 	return nil
 }

@@ -12,57 +12,49 @@ import (
 	"github.com/datalayer/conda2docker/envspec"
 )
 
-// publish gives the image its names: the outputs', the tags', and the manifest's. It comes after the gate.
-func (b *build) publish(ctx context.Context, in input, env resolved, img built, ev evidence) (string, error) {
-	if b.options.Manifest != "-" && len(img.pushed) == 0 && (in.overlay != nil || len(in.targets) > 0) {
-		b.console.say("note: no manifest is written to %s: it pins an image in a registry, and this one was not pushed (--push)", b.options.Manifest)
+// publish gives the image its names: the outputs', the tags', and the manifest's. It comes after the gate. The result is what
+// belongs on standard output.
+func (b *build) publish(ctx context.Context, in input, env resolved, img built, ev evidence) (result []byte, said string, err error) {
+	if b.options.Manifest != "-" && len(img.pushed) == 0 {
+		b.console.say("note: %s is not written: a manifest pins an image in a registry, and this one was not pushed (--push)", b.options.Manifest)
 	}
 	for _, out := range b.options.Outputs {
 		if len(in.targets) > 0 {
 			out.Name = in.targets[0].Name()
 		}
 		if err := img.ExportTo(ctx, out); err != nil {
-			return "", err
+			return nil, "", err
 		}
 	}
 	if len(img.pushed) == 0 {
-		return b.publishLocally(img, ev)
+		return b.places(img), "no manifest, as the image is in no registry (--push); evidence in " + ev.dir, nil
 	}
 	if err := b.moveTags(ctx, in, img); err != nil {
-		return "", err
+		return nil, "", err
 	}
 	manifest, err := b.manifest(in, env, img, ev)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	if b.options.Manifest == "-" {
-		if _, err := b.env.Stdout.Write(manifest); err != nil {
-			return "", fmt.Errorf("writing the manifest: %w", err)
-		}
-		return img.pushed[0].Name(), nil
+		return manifest, img.pushed[0].Name(), nil
 	}
 	if err := os.MkdirAll(filepath.Dir(b.options.Manifest), 0o755); err != nil {
-		return "", fmt.Errorf("writing the manifest: %w", err)
+		return nil, "", fmt.Errorf("writing the manifest: %w", err)
 	}
-	if err := writeWhole(b.options.Manifest, manifest); err != nil {
-		return "", err
-	}
-	return img.pushed[0].Name() + ", " + b.options.Manifest, nil
+	return nil, img.pushed[0].Name() + ", " + b.options.Manifest, writeWhole(b.options.Manifest, manifest)
 }
 
-// publishLocally prints where the image is.
-func (b *build) publishLocally(img built, ev evidence) (string, error) {
-	for _, out := range b.options.Outputs {
-		if _, err := fmt.Fprintln(b.env.Stdout, out.Path); err != nil {
-			return "", err
-		}
-	}
+// places are where the image is on this machine, one a line.
+func (b *build) places(img built) []byte {
 	if len(b.options.Outputs) == 0 {
-		if _, err := fmt.Fprintln(b.env.Stdout, img.Layout); err != nil {
-			return "", err
-		}
+		return fmt.Appendln(nil, img.Layout)
 	}
-	return "no manifest, as the image is in no registry (--push); evidence in " + ev.dir, nil
+	var out []byte
+	for _, o := range b.options.Outputs {
+		out = fmt.Appendln(out, o.Path)
+	}
+	return out
 }
 
 // moveTags makes the tags point at the image, and asks the registries whether they do.
