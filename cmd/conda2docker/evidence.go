@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -76,9 +75,6 @@ func describeCounts(c scan.Counts) string {
 
 // write writes lock, SBOMs and report, each whole.
 func (e evidence) write(env resolved) error {
-	if err := os.MkdirAll(e.dir, 0o755); err != nil {
-		return fmt.Errorf("writing the evidence: %w", err)
-	}
 	document := func(f sbom.Format) func(io.Writer) error {
 		return func(w io.Writer) error { return e.sbom.Write(w, f) }
 	}
@@ -100,23 +96,6 @@ func (e evidence) write(env resolved) error {
 		if err := writeWhole(filepath.Join(e.dir, f.name), body.Bytes()); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// writeWhole writes a file that is there whole or not at all.
-func writeWhole(path string, body []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(body)
-	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -29,20 +27,22 @@ func (b *build) publish(ctx context.Context, in input, env resolved, img built, 
 	if len(img.pushed) == 0 {
 		return b.places(img), "no manifest, as the image is in no registry (--push); evidence in " + ev.dir, nil
 	}
-	if err := b.moveTags(ctx, in, img); err != nil {
-		return nil, "", err
-	}
 	manifest, err := b.manifest(in, env, img, ev)
 	if err != nil {
 		return nil, "", err
 	}
 	if b.options.Manifest == "-" {
-		return manifest, img.pushed[0].Name(), nil
+		return manifest, img.pushed[0].Name(), b.moveTags(ctx, in, img)
 	}
-	if err := os.MkdirAll(filepath.Dir(b.options.Manifest), 0o755); err != nil {
-		return nil, "", fmt.Errorf("writing the manifest: %w", err)
+	file, err := stageFile(b.options.Manifest, manifest)
+	if err != nil {
+		return nil, "", err
 	}
-	return nil, img.pushed[0].Name() + ", " + b.options.Manifest, writeWhole(b.options.Manifest, manifest)
+	defer file.discard()
+	if err := b.moveTags(ctx, in, img); err != nil {
+		return nil, "", err
+	}
+	return nil, img.pushed[0].Name() + ", " + b.options.Manifest, file.commit()
 }
 
 // places are where the image is on this machine, one a line.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/datalayer/conda2docker/conda"
@@ -111,6 +110,10 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved, pri
 		Channels: in.channels, Subdirs: []conda.Subdir{b.options.Subdir, conda.NoArchSubdir}, Client: env.client,
 		Dir: filepath.Join(b.settings.Cache.Dir, "repodata"), Warn: func(w string) { b.console.say("warning: %s", w) },
 	})
+	var unknown *repodata.UnknownChannelError
+	if errors.As(err, &unknown) {
+		return nil, blameFile(in, unknown.Channel.URL, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +151,6 @@ func (b *build) writeLock(in input, env resolved, hash string, records []*conda.
 	var body bytes.Buffer
 	if err := l.WriteCondaLock(&body); err != nil {
 		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(b.options.Lock), 0o755); err != nil {
-		return nil, fmt.Errorf("writing the lock: %w", err)
 	}
 	return l, writeWhole(b.options.Lock, body.Bytes())
 }
