@@ -26,7 +26,15 @@ type Channel struct {
 	Text     string // as written, variables not replaced
 	Position Position
 
-	ref string
+	ref   string
+	place Error
+}
+
+// Fault is an error of the file at the channel, for what is found out about it only when it is asked for.
+func (c Channel) Fault(err error) *Error {
+	fault := c.place
+	fault.Err = err
+	return &fault
 }
 
 // Ref is the channel's name, URL or path with its variables replaced: it may hold credentials.

@@ -157,7 +157,7 @@ func (r *reader) channels(n *yaml.Node) error {
 		if slices.ContainsFunc(r.env.Channels, func(c Channel) bool { return c.ref == ref }) {
 			continue
 		}
-		r.env.Channels = append(r.env.Channels, Channel{Text: text, Position: r.at(item), ref: ref})
+		r.env.Channels = append(r.env.Channels, Channel{Text: text, Position: r.at(item), ref: ref, place: *r.errorf(item, "channels")})
 	}
 	return nil
 }

@@ -18,6 +18,8 @@ type environment struct {
 
 // newApp is the command line: every command is flags, a struct, one call.
 func newApp(env environment) *cli.App {
+	commands := []*cli.Command{buildCommand(env), cacheCommand(env)}
+	refuseUsage(commands)
 	return &cli.App{
 		Name:      "conda2docker",
 		Usage:     "from a Conda environment.yml to a verified image and a pinned RuntimeEnvironment",
@@ -26,16 +28,32 @@ func newApp(env environment) *cli.App {
 		ErrWriter: env.Stderr,
 		// main prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return usageError{fmt.Errorf("%w; see conda2docker --help", err)}
-		},
-		Commands: []*cli.Command{buildCommand(env), cacheCommand(env)},
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usageError{fmt.Errorf("no command %q; see conda2docker --help", c.Args().First())}
-			}
-			return cli.ShowAppHelp(c)
-		},
+		OnUsageError:   wrongUsage,
+		Commands:       commands,
+		Action:         noCommand,
+	}
+}
+
+// noCommand is what a command that has subcommands does without one.
+func noCommand(c *cli.Context) error {
+	if c.Args().Present() {
+		return usageError{fmt.Errorf("no command %q; see %s --help", c.Args().First(), c.Command.HelpName)}
+	}
+	if c.Command.Name == c.App.Name {
+		return cli.ShowAppHelp(c)
+	}
+	return cli.ShowSubcommandHelp(c)
+}
+
+// wrongUsage makes the library's complaints about flags errors of usage, without its printing the whole help to stdout.
+func wrongUsage(c *cli.Context, err error, _ bool) error {
+	return usageError{fmt.Errorf("%w; see %s --help", err, c.Command.HelpName)}
+}
+
+func refuseUsage(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = wrongUsage
+		refuseUsage(c.Subcommands)
 	}
 }
 

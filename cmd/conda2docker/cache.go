@@ -42,8 +42,9 @@ const defaultCacheLimit = 50e9
 
 func cacheCommand(env environment) *cli.Command {
 	return &cli.Command{
-		Name:  "cache",
-		Usage: "show or shrink what is kept between builds",
+		Name:   "cache",
+		Usage:  "show or shrink what is kept between builds",
+		Action: noCommand,
 		Subcommands: []*cli.Command{
 			{
 				Name: "du", Usage: "show what the cache holds",

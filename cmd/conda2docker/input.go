@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -125,7 +126,7 @@ func (b *build) channels(in input) ([]conda.Channel, error) {
 	for _, ref := range refs {
 		channels, err := in.conda.Resolve(ref)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, usageError{blameFile(in, ref, err)}
 		}
 		for _, c := range channels {
 			if !seen[c.URL] {
@@ -138,4 +139,16 @@ func (b *build) channels(in input) ([]conda.Channel, error) {
 		return nil, usageError{errors.New("the environment has nodefaults and names no channel: nothing can be found")}
 	}
 	return out, nil
+}
+
+// blameFile puts an error about a channel, which may be written as a reference or be a URL that one leads to, at the place in the
+// environment file that names it.
+func blameFile(in input, channel string, err error) error {
+	for _, c := range in.env.Channels {
+		named, _ := in.conda.Resolve(c.Ref())
+		if c.Ref() == channel || slices.ContainsFunc(named, func(n conda.Channel) bool { return n.URL == channel }) {
+			return inputError(c.Fault(err))
+		}
+	}
+	return err
 }

@@ -36,6 +36,9 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err != nil {
 		return layers{}, "", err
 	}
+	if err := b.writeLock(env); err != nil {
+		return layers{}, "", err
+	}
 	cache, err := layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression})
 	if err != nil {
 		return layers{}, "", err

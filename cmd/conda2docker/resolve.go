@@ -22,6 +22,7 @@ type resolved struct {
 	subdir  conda.Subdir
 	records []*conda.Record // in link order
 	lock    *lock.Lock
+	locked  bool // the lock was there
 	client  *fetch.Client
 }
 
@@ -59,8 +60,9 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	if err := b.checkAccelerator(in, out.target, records); err != nil {
 		return out, "", err
 	}
-	if out.lock = locked; locked == nil {
-		if out.lock, err = b.writeLock(in, out, hash, records); err != nil {
+	out.lock, out.locked = locked, locked != nil
+	if !out.locked {
+		if out.lock, err = b.newLock(in, out, hash, records); err != nil {
 			return out, "", err
 		}
 	}
@@ -140,17 +142,22 @@ func (b *build) readLock(hash string) (*lock.Lock, error) {
 	return l, nil
 }
 
-// writeLock makes the lock, and writes it where the flags name a file.
-func (b *build) writeLock(in input, env resolved, hash string, records []*conda.Record) (*lock.Lock, error) {
-	l, err := lock.New(in.channels, in.env.Files, lock.Platform{
+// newLock makes the lock of what was resolved.
+func (b *build) newLock(in input, env resolved, hash string, records []*conda.Record) (*lock.Lock, error) {
+	return lock.New(in.channels, in.env.Files, lock.Platform{
 		Subdir: b.options.Subdir, ContentHash: hash, Virtual: env.target.virtual, Packages: lock.Packages(records),
 	})
-	if err != nil || b.options.Lock == "" {
-		return l, err
+}
+
+// writeLock writes a new lock where the flags name a file. It is called when the packages have been fetched and verified: no lock
+// speaks of what cannot be had.
+func (b *build) writeLock(env resolved) error {
+	if b.options.Lock == "" || env.locked {
+		return nil
 	}
 	var body bytes.Buffer
-	if err := l.WriteCondaLock(&body); err != nil {
-		return nil, err
+	if err := env.lock.WriteCondaLock(&body); err != nil {
+		return err
 	}
-	return l, writeWhole(b.options.Lock, body.Bytes())
+	return writeWhole(b.options.Lock, body.Bytes())
 }
