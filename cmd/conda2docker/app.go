@@ -29,8 +29,10 @@ func newApp(env environment) *cli.App {
 		// main prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError:   wrongUsage,
-		Commands:       commands,
-		Action:         noCommand,
+		// Commas belong to the values, as in type=oci-dir,dest=FOLDER.
+		DisableSliceFlagSeparator: true,
+		Commands:                  commands,
+		Action:                    noCommand,
 	}
 }
 

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -27,6 +32,7 @@ func scriptCommands() map[string]scriptCommand {
 		"channel":   positive(channelCommand),
 		"registry":  positive(registryCommand),
 		"delete":    positive(deleteOne),
+		"secret":    positive(isSecret),
 	}
 }
 
@@ -125,8 +131,8 @@ func corrupt(w *world, path string) error {
 	return fmt.Errorf("the channel has no %s", path)
 }
 
-// registryCommand is about the image registry: "requests" prints them, "forget" forgets them, "digest REF" prints what it answers
-// for a reference, "validate REF" checks all bytes of an image.
+// registryCommand is about the image registry: "requests" prints them, "forget" forgets them, "digest REF [VARIABLE]" prints what it
+// answers for a reference, and keeps it, "validate REF" checks all bytes of an image.
 func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 	switch {
 	case slices.Equal(args, []string{"requests"}):
@@ -135,8 +141,8 @@ func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 	case slices.Equal(args, []string{"forget"}):
 		w.registry.forget()
 		return nil
-	case len(args) != 2:
-		return errors.New("usage: registry requests|forget|digest REF|validate REF")
+	case len(args) < 2:
+		return errors.New("usage: registry requests|forget|digest REF [VARIABLE]|validate REF")
 	}
 	ref, err := name.ParseReference(args[1])
 	if err != nil {
@@ -146,6 +152,9 @@ func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 		head, err := remote.Head(ref)
 		if err != nil {
 			return err
+		}
+		if len(args) > 2 {
+			ts.Setenv(args[2], head.Digest.String())
 		}
 		_, err = fmt.Fprintln(ts.Stdout(), head.Digest)
 		return err
@@ -157,7 +166,7 @@ func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 	return validate.Image(img)
 }
 
-// deleteOne is "delete GLOB": it removes the one file or folder of that name.
+// deleteOne is "delete GLOB": it removes the first of the files or folders of that name, which is then called $DELETED.
 func deleteOne(ts *testscript.TestScript, _ *world, args []string) error {
 	if len(args) != 1 {
 		return errors.New("usage: delete GLOB")
@@ -166,8 +175,51 @@ func deleteOne(ts *testscript.TestScript, _ *world, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(found) != 1 {
-		return fmt.Errorf("%s names %d files: %v", args[0], len(found), found)
+	if len(found) == 0 {
+		return fmt.Errorf("there is no %s", args[0])
 	}
+	ts.Setenv("DELETED", found[0])
 	return os.RemoveAll(found[0])
+}
+
+// isSecret is "secret TEXT…": none of the texts is in what the program printed last, nor in any file but those that the script
+// brought. Compressed files are read too, and so is the cache.
+func isSecret(ts *testscript.TestScript, w *world, texts []string) error {
+	var errs []error
+	look := func(where string, b []byte) {
+		for _, text := range texts {
+			if bytes.Contains(b, []byte(text)) {
+				errs = append(errs, fmt.Errorf("%s holds %q", where, text))
+			}
+		}
+	}
+	look("stdout", []byte(ts.ReadFile("stdout")))
+	look("stderr", []byte(ts.ReadFile("stderr")))
+	err := filepath.WalkDir(ts.Getenv("WORK"), func(path string, e fs.DirEntry, err error) error {
+		if _, brought := w.files[path]; err != nil || brought || !e.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		look(path, b)
+		if plain, err := decompress(b); err == nil {
+			look(path+", decompressed,", plain)
+		}
+		return nil
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+func decompress(b []byte) ([]byte, error) {
+	if z, err := gzip.NewReader(bytes.NewReader(b)); err == nil {
+		return io.ReadAll(z)
+	}
+	z, err := zstd.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	return io.ReadAll(z)
 }

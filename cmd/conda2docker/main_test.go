@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 func TestScript(t *testing.T) {
 	t.Parallel()
 	bases, db := t.TempDir(), t.TempDir()
-	writeBases(t, bases)
+	digest := writeBases(t, bases)
 	writeAdvisories(t, db)
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
@@ -30,6 +30,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames: true,
 		Cmds:               scriptCommands(),
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("BASE_DIGEST", digest)
 			return newWorld(env, settingsFile{CPU: bases + "/cpu", CUDA: bases + "/cuda", DB: db})
 		},
 	})

@@ -87,8 +87,7 @@ func (b *build) chooseAccelerator(in input) (accelerator, string) {
 // distribution that is widely supported (RHEL 8), as pixi assumes it too.
 const linuxVersion = "4.18"
 
-// virtualPackages are the facts about the target (CEP 30). CONDA_OVERRIDE_GLIBC, _LINUX, _CUDA and _ARCHSPEC change them; an
-// empty value, where conda allows it, takes the fact away.
+// virtualPackages are the facts about the target (CEP 30). CONDA_OVERRIDE_GLIBC, _LINUX, _CUDA and _ARCHSPEC change them.
 func (b *build) virtualPackages(t target) ([]conda.VirtualPackage, error) {
 	if err := t.base.Facts.RequireGlibc(); err != nil {
 		return nil, fmt.Errorf("base image %s: %w", t.base.Ref, err)

@@ -167,8 +167,9 @@ func lines(s []string) string {
 	return strings.Join(s, "\n") + "\n"
 }
 
-// writeBases makes the base images cpu and cuda below dir: all that packages and users need to know, and no program.
-func writeBases(t testing.TB, dir string) {
+// writeBases makes the base images cpu and cuda below dir: all that packages and users need to
+// know, and no program. It returns the first one's digest.
+func writeBases(t testing.TB, dir string) (digest string) {
 	t.Helper()
 	files := []basetest.File{
 		{Path: "usr", Dir: true},
@@ -181,11 +182,12 @@ func writeBases(t testing.TB, dir string) {
 		{Path: "home", Dir: true},
 	}
 	env := []string{"PATH=/usr/bin:/bin"}
-	basetest.Write(t, dir+"/cpu", basetest.Image{Layers: [][]basetest.File{files}, Config: ocispecs.ImageConfig{Env: env}})
+	cpu := basetest.Write(t, dir+"/cpu", basetest.Image{Layers: [][]basetest.File{files}, Config: ocispecs.ImageConfig{Env: env}})
 	basetest.Write(t, dir+"/cuda", basetest.Image{
 		Layers: [][]basetest.File{files},
 		Config: ocispecs.ImageConfig{Env: append(env, "NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_DRIVER_CAPABILITIES=compute,utility", "NVIDIA_REQUIRE_CUDA=cuda>=12.2")},
 	})
+	return cpu[0].String()
 }
 
 // writeAdvisories makes a database of published advisories.
@@ -242,7 +244,7 @@ func packages() []condatest.Package {
 		{Name: "from-the-future", Timestamp: day(7), Depends: []string{"__glibc >=9"}},
 		{Name: "matrix", Build: "cuda12_0", BuildNumber: 1, Timestamp: day(8), License: "MIT", Depends: []string{"__cuda >=12.0"}, Files: []condatest.File{{Path: "lib/libmatrix.so", Body: "cuda"}}},
 		{Name: "matrix", Build: "cpu_0", Timestamp: day(8), License: "MIT", Files: []condatest.File{{Path: "lib/libmatrix.so", Body: "cpu"}}},
-		{Name: "cuda-tool", Build: "cuda12_0", Timestamp: day(8), License: "MIT", Files: []condatest.File{{Path: "bin/cuda-tool", Body: "tool"}}},
+		{Name: "fast-tool", Build: "cuda12_0", Timestamp: day(8), License: "MIT", Files: []condatest.File{{Path: "bin/fast-tool", Body: "tool"}}},
 		{Name: "newest-driver", Build: "cuda13_0", Timestamp: day(8), License: "MIT", Depends: []string{"__cuda >=13.0"}},
 	}
 	for _, v := range []string{"2.28.1", "2.31.0"} {

@@ -297,7 +297,7 @@ func (t *teller) hint(n conda.PackageName) string {
 	}
 	switch {
 	case n == "__cuda" && has == "":
-		return "the target has no CUDA driver: pass --cuda VERSION, such as --cuda 12.4"
+		return "the target has no CUDA driver: build with --accelerator cuda"
 	case n == "__cuda":
 		return fmt.Sprintf("the target's CUDA driver is taken to be %s: pass another --cuda VERSION", has)
 	case n == "__glibc" && has != "":
