@@ -18,6 +18,7 @@ var version = "dev"
 func main() {
 	engine.ChildMain() // does not return in the process that is the embedded engine
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := newApp(environment{Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}).RunContext(ctx, os.Args)
 	interrupted := ctx.Err() != nil
 	stop()

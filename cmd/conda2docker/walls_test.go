@@ -114,11 +114,11 @@ func listPackages(t *testing.T) map[string]goPackage {
 	packages := map[string]goPackage{}
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p goPackage
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
 			return packages
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		packages[strings.TrimPrefix(p.ImportPath, module)] = p
 	}
 }
