@@ -52,6 +52,16 @@ type Database struct {
 	Path   string
 }
 
+// Prepare sees to it that there is a database to ask, and fetches it where Options allow: what a scan would lack is known before there is
+// anything to scan. Its error is Scan's.
+func Prepare(opts Options) error {
+	db, err := openDatabase(opts)
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
 // Scan looks the document's packages up in the database. When the gate refuses, the error is a *GateError, and
 // the report is there too.
 func Scan(ctx context.Context, doc *sbom.Document, opts Options) (*Report, error) {

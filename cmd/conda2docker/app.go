@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,7 +68,10 @@ func environmentFiles(c *cli.Context) ([]string, error) {
 		return nil, usageError{fmt.Errorf("%s needs an environment file, for example: conda2docker %s environment.yml", c.Command.Name, c.Command.Name)}
 	}
 	for _, f := range files {
-		if strings.HasPrefix(f, "-") && f != "-" {
+		if f == "-" {
+			return nil, usageError{errors.New("the environment is read from a file, not from standard input")}
+		}
+		if strings.HasPrefix(f, "-") {
 			return nil, usageError{fmt.Errorf("flag %s stands after the environment file: put flags first", f)}
 		}
 	}

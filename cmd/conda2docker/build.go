@@ -133,6 +133,9 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 		}
 		o.Outputs = append(o.Outputs, out)
 	}
+	if o.CUDA != "" && !cudaNumber.MatchString(o.CUDA) {
+		return fail("cuda", fmt.Errorf("%q: want a version such as 12.4", o.CUDA))
+	}
 	if o.UpdateLock && o.Lock == "" {
 		return fail("update-lock", fmt.Errorf("needs --lock FILE"))
 	}

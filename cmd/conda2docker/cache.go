@@ -57,7 +57,7 @@ func cacheCommand(env environment) *cli.Command {
 				},
 			},
 			{
-				Name: "prune", Usage: "remove what was not used for longest",
+				Name: "prune", Usage: "remove what was not used for longest, built images and their evidence included",
 				Flags: []cli.Flag{&cli.StringFlag{Name: "keep", Value: "0", Usage: "`SIZE` that may stay, such as 10GB"}},
 				Action: func(c *cli.Context) error {
 					s, err := loadSettings(env.Getenv)

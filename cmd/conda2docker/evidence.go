@@ -45,17 +45,22 @@ func (b *build) list(ctx context.Context, in input, env resolved, img built) (ev
 	return ev, fmt.Sprintf("%d packages: %d conda, %d python, %d deb", c.Total(), c.Conda, c.Python, c.Deb), nil
 }
 
-// scan looks the packages up. Lock, SBOMs and report are written also when the gate refuses: they say why.
-func (b *build) scan(ctx context.Context, env resolved, _ built, ev *evidence) (string, error) {
+// scanOptions say which database is asked, and what the gate refuses.
+func (b *build) scanOptions() scan.Options {
 	update := b.settings.Scan.Update == nil || *b.settings.Scan.Update
 	age := time.Duration(0) // Grype's own bound
 	if !update {
 		age = -1 // who keeps the database himself decides about its age
 	}
-	var err error
-	ev.report, err = scan.Scan(ctx, ev.sbom, scan.Options{
+	return scan.Options{
 		DBDir: b.settings.Scan.DB, Update: update && !b.options.Offline, MaxAge: age, FailOn: b.options.FailOn, OnlyFixed: b.options.OnlyFixed, Version: version,
-	})
+	}
+}
+
+// scan looks the packages up. Lock, SBOMs and report are written also when the gate refuses: they say why.
+func (b *build) scan(ctx context.Context, env resolved, _ built, ev *evidence) (string, error) {
+	var err error
+	ev.report, err = scan.Scan(ctx, ev.sbom, b.scanOptions())
 	var gate *scan.GateError
 	if err != nil && !errors.As(err, &gate) {
 		return "", err

@@ -11,6 +11,7 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/fetch"
 	"github.com/datalayer/conda2docker/conda/link"
+	"github.com/datalayer/conda2docker/scan"
 )
 
 // layers is the environment as layers of an image.
@@ -23,6 +24,10 @@ type layers struct {
 
 // makeLayers fetches the packages, turns each into a segment and groups those.
 func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved) (layers, string, error) {
+	s.show("vulnerability database")
+	if err := scan.Prepare(b.scanOptions()); err != nil {
+		return layers{}, "", err
+	}
 	archives := fetch.Archives{Client: env.client, Dir: filepath.Join(b.settings.Cache.Dir, "archives")}
 	var fetched, cached int64
 	got, err := archives.FetchAll(ctx, env.records, 0, func(p fetch.Progress) {

@@ -16,6 +16,9 @@ func (b *build) publish(ctx context.Context, in input, env resolved, img built, 
 	if b.options.Manifest != "-" && len(img.pushed) == 0 {
 		b.console.say("note: %s is not written: a manifest pins an image in a registry, and this one was not pushed (--push)", b.options.Manifest)
 	}
+	if len(b.options.Tags) > 0 && len(img.pushed) == 0 && len(b.options.Outputs) == 0 {
+		b.console.say("note: %s is not moved: the image was not pushed (--push)", b.options.Tags[0])
+	}
 	for _, out := range b.options.Outputs {
 		if len(in.targets) > 0 {
 			out.Name = in.targets[0].Name()

@@ -132,6 +132,8 @@ func genericArch(s conda.Subdir) string {
 	return "x86_64"
 }
 
+var cudaNumber = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
+
 var requiresCUDA = regexp.MustCompile(`\bcuda>=([0-9]+\.[0-9]+)`)
 
 // cudaVersion is the CUDA version that a driver below the image will support at least.
