@@ -132,7 +132,7 @@ func corrupt(w *world, path string) error {
 }
 
 // registryCommand is about the image registry: "requests" prints them, "forget" forgets them, "digest REF [VARIABLE]" prints what it
-// answers for a reference, and keeps it, "validate REF" checks all bytes of an image.
+// answers for a reference, and keeps it, "validate REF" checks all bytes of an image, "cat REF FILE" prints a file of it.
 func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 	switch {
 	case slices.Equal(args, []string{"requests"}):
@@ -142,7 +142,7 @@ func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 		w.registry.forget()
 		return nil
 	case len(args) < 2:
-		return errors.New("usage: registry requests|forget|digest REF [VARIABLE]|validate REF")
+		return errors.New("usage: registry requests|forget|digest REF [VARIABLE]|validate REF|cat REF FILE")
 	}
 	ref, err := name.ParseReference(args[1])
 	if err != nil {
@@ -161,6 +161,10 @@ func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 	}
 	img, err := remote.Image(ref)
 	if err != nil {
+		return err
+	}
+	if args[0] == "cat" && len(args) == 3 {
+		_, err := fmt.Fprint(ts.Stdout(), readImage(w.t, img).body(w.t, args[2]))
 		return err
 	}
 	return validate.Image(img)
@@ -185,27 +189,37 @@ func deleteOne(ts *testscript.TestScript, _ *world, args []string) error {
 // isSecret is "secret TEXT…": none of the texts is in what the program printed last, nor in any file but those that the script
 // brought. Compressed files are read too, and so is the cache.
 func isSecret(ts *testscript.TestScript, w *world, texts []string) error {
+	return errors.Join(
+		look("stdout", []byte(ts.ReadFile("stdout")), texts), look("stderr", []byte(ts.ReadFile("stderr")), texts),
+		lookBelow(ts.Getenv("WORK"), w.files, texts),
+	)
+}
+
+// look finds texts that are not to be there.
+func look(where string, b []byte, texts []string) error {
 	var errs []error
-	look := func(where string, b []byte) {
-		for _, text := range texts {
-			if bytes.Contains(b, []byte(text)) {
-				errs = append(errs, fmt.Errorf("%s holds %q", where, text))
-			}
+	for _, text := range texts {
+		if bytes.Contains(b, []byte(text)) {
+			errs = append(errs, fmt.Errorf("%s holds %q", where, text))
 		}
 	}
-	look("stdout", []byte(ts.ReadFile("stdout")))
-	look("stderr", []byte(ts.ReadFile("stderr")))
-	err := filepath.WalkDir(ts.Getenv("WORK"), func(path string, e fs.DirEntry, err error) error {
-		if _, brought := w.files[path]; err != nil || brought || !e.Type().IsRegular() {
+	return errors.Join(errs...)
+}
+
+// lookBelow finds texts in the files below dir, as they are and decompressed, but for those that are known.
+func lookBelow(dir string, known map[string]string, texts []string) error {
+	var errs []error
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if _, ok := known[path]; err != nil || ok || !e.Type().IsRegular() {
 			return err
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		look(path, b)
+		errs = append(errs, look(path, b, texts))
 		if plain, err := decompress(b); err == nil {
-			look(path+", decompressed,", plain)
+			errs = append(errs, look(path+", decompressed,", plain, texts))
 		}
 		return nil
 	})

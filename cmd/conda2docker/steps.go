@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/datalayer/conda2docker/builder/graph"
@@ -76,14 +77,13 @@ func scriptEnvironment(r *conda.Record) []string {
 // index that this machine's settings name.
 func (b *build) requirements(env envspec.Environment) (shown, secret string) {
 	var public, private strings.Builder
-	index := false
+	own := slices.ContainsFunc(env.PipOptions, func(o envspec.PipOption) bool { return o.Flag == "--index-url" || o.Flag == "--no-index" })
+	if b.settings.Pip.Index != "" && !own {
+		fmt.Fprintln(&private, "--index-url "+b.settings.Pip.Index) // first: to pip, it takes the place of all indexes before it
+	}
 	for _, o := range env.PipOptions {
 		fmt.Fprintln(&public, o)
 		fmt.Fprintln(&private, strings.TrimSpace(o.Flag+" "+o.Value()))
-		index = index || o.Flag == "--index-url" || o.Flag == "--no-index"
-	}
-	if b.settings.Pip.Index != "" && !index {
-		fmt.Fprintln(&private, "--index-url "+b.settings.Pip.Index)
 	}
 	for _, r := range env.Pip {
 		fmt.Fprintln(&public, r.Text, strings.Join(r.Hashes, " "))

@@ -199,6 +199,13 @@ func writeAdvisories(t testing.TB, dir string) {
 // site is where python's packages are in the generated prefix; those of noarch packages are below site-packages.
 const site = "site-packages/"
 
+// linkerScript says what it was told and where it runs. Where there is no network, only lo is up.
+const linkerScript = `test "$(cat "$PREFIX/share/linker.txt")" = before
+interfaces=$(ls /sys/class/net 2>/dev/null || sed -n 's/^ *\\([^: ]*\\):.*/\\1/p' /proc/net/dev)
+[ "$interfaces" = lo ] || [ -z "$interfaces" ] && network=none || network=$interfaces
+echo "linked $PKG_NAME $PKG_VERSION in $PREFIX as $(id -u), network: $network" > "$PREFIX/share/linked.txt"
+`
+
 // packages are those of the generated channel. None is one of the sandbox's.
 func packages() []condatest.Package {
 	day := func(n int64) int64 { return 1_700_000_000_000 + n*86_400_000 }
@@ -227,8 +234,12 @@ func packages() []condatest.Package {
 			Files: []condatest.File{{Path: site + "greeter/__init__.py", Body: "def main():\n    print('hello')\n"}},
 		},
 		{
-			Name: "linker", Timestamp: day(5), License: "MIT", PostLink: "printf 'linked %s %s' \"$PKG_NAME\" \"$PKG_VERSION\" > \"$PREFIX/share/linked.txt\"\n",
+			Name: "linker", Timestamp: day(5), License: "MIT", PostLink: linkerScript,
 			Files: []condatest.File{{Path: "share/linker.txt", Body: "before\n"}},
+		},
+		{
+			Name: "quitter", Timestamp: day(5), License: "MIT", PostLink: "echo 'I cannot go on' >&2\nexit 3\n",
+			Files: []condatest.File{{Path: "share/quitter.txt", Body: "x\n"}},
 		},
 		{
 			Name: "eraser", Timestamp: day(6), License: "MIT", PostLink: "rm \"$PREFIX\"/conda-meta/libnumber-*.json\n", Depends: []string{"libnumber"},
