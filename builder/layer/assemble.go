@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,9 +10,11 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -24,7 +27,8 @@ type blobInfo struct {
 	Size   int64         `json:"size"`
 }
 
-// Layer makes the layer of a group, or finds it in the cache. The compressed segments are joined as they are, in one pass.
+// Layer makes the layer of a group, or finds it in the cache. The compressed segments are joined as they are, in one pass, behind
+// the directories of all of them.
 func (c *Cache) Layer(ctx context.Context, g Group) (Layer, error) {
 	if len(g.Segments) == 0 {
 		return Layer{}, errors.New("making a layer: the group has no segments")
@@ -81,7 +85,7 @@ func (c *Cache) layer(ctx context.Context, key, name string, write func(io.Write
 			})
 		})
 		if err == nil {
-			err = install(dir, func(w io.Writer) (string, error) { return key + ".json", json.NewEncoder(w).Encode(info) })
+			err = c.noteLayer(key, info)
 		}
 		if err != nil {
 			return Layer{}, fmt.Errorf("making the layer of %s: %w", name, err)
@@ -101,14 +105,27 @@ func (c *Cache) layerPath(d digest.Digest) string {
 	return filepath.Join(c.opts.Dir, layersDir, d.Encoded())
 }
 
+// noteLayer keeps what loadLayer finds.
+func (c *Cache) noteLayer(key string, info blobInfo) error {
+	note, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	return install(filepath.Join(c.opts.Dir, layersDir), func(w io.Writer) (string, error) {
+		_, err := w.Write(sealed(note))
+		return key + ".json", err
+	})
+}
+
 func (c *Cache) loadLayer(key string) (blobInfo, bool) {
 	path := filepath.Join(c.opts.Dir, layersDir, key+".json")
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return blobInfo{}, false
 	}
+	note, ok := unsealed(raw)
 	var b blobInfo
-	if err := json.Unmarshal(raw, &b); err != nil || b.Digest.Validate() != nil || b.DiffID.Validate() != nil {
+	if err := json.Unmarshal(note, &b); !ok || err != nil || b.Digest.Validate() != nil || b.DiffID.Validate() != nil {
 		return blobInfo{}, false
 	}
 	if !c.whole(c.layerPath(b.Digest), b.Size, b.Digest) {
@@ -204,6 +221,20 @@ func (c *Cache) present(ctx context.Context, s Segment) (Segment, error) {
 func (c *Cache) join(ctx context.Context, g Group, w io.Writer) (blobInfo, error) {
 	packed, tarred := sha256.New(), sha256.New()
 	out := &counter{w: io.MultiWriter(w, packed)}
+	dirs, err := g.directories()
+	if err != nil {
+		return blobInfo{}, err
+	}
+	for part := range slices.Chunk(dirs, chunkSize) {
+		var chunk bytes.Buffer
+		if err := c.codec.compress(&chunk, part); err != nil {
+			return blobInfo{}, err
+		}
+		if _, err := out.Write(chunk.Bytes()); err != nil {
+			return blobInfo{}, err
+		}
+		tarred.Write(part)
+	}
 	for _, s := range g.Segments {
 		if err := c.append(ctx, s, out, tarred); err != nil {
 			return blobInfo{}, err
@@ -222,7 +253,23 @@ func (c *Cache) join(ctx context.Context, g Group, w io.Writer) (blobInfo, error
 	}, nil
 }
 
-// append writes one segment to out, and its tar to tarred.
+// directories are the group's directories as a tar without its end.
+func (g Group) directories() ([]byte, error) {
+	all := map[string]bool{}
+	for _, s := range g.Segments {
+		maps.Copy(all, s.directories())
+	}
+	var out bytes.Buffer
+	tw := newTarWriter(&out)
+	for _, d := range slices.Sorted(maps.Keys(all)) {
+		if err := tw.folder(d); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), tw.flush()
+}
+
+// append writes what one segment has behind its directories to out, and its tar to tarred.
 func (c *Cache) append(ctx context.Context, s Segment, out io.Writer, tarred hash.Hash) error {
 	s, err := c.present(ctx, s)
 	if err != nil {
@@ -235,9 +282,13 @@ func (c *Cache) append(ctx context.Context, s Segment, out io.Writer, tarred has
 	defer f.Close()
 	check := sha256.New()
 	all := io.TeeReader(contextReader{ctx, f}, check)
-	n, err := c.unpack(io.TeeReader(io.LimitReader(all, s.Size), out), tarred)
-	if err == nil && n != s.TarSize {
-		err = fmt.Errorf("its tar has %d bytes and should have %d", n, s.TarSize)
+	head := s.blob.headSize()
+	_, err = io.CopyN(io.Discard, all, head)
+	if n := int64(0); err == nil && s.Size > head {
+		n, err = c.unpack(io.TeeReader(io.LimitReader(all, s.Size-head), out), tarred)
+		if want := s.TarSize - s.blob.head.TarSize; err == nil && n != want {
+			err = fmt.Errorf("its files' tar has %d bytes and should have %d", n, want)
+		}
 	}
 	if err == nil {
 		_, err = io.Copy(io.Discard, all) // the tar's end

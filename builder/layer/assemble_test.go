@@ -1,11 +1,14 @@
 package layer
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,6 +69,34 @@ func TestLayerIsItsGroup(t *testing.T) {
 			require.Equal(t, l.Digest, again[0].Digest, "another cache, with the segments of the first, makes the same layer")
 			require.Equal(t, l.DiffID, again[0].DiffID)
 		})
+	}
+}
+
+// A layer has its directories first, each once, and every other path once, however many packages share them.
+func TestLayerHasEachPathOnce(t *testing.T) {
+	ctx := context.Background()
+	in := append(small(t, 5), sampleInputs(t)...)
+	in = append(in, input(t, condatest.Package{Name: "root", Files: []condatest.File{{Path: "LICENSE", Body: "free"}, {Path: "var/empty", Mode: fs.ModeDir}}}))
+	for _, n := range []int{1, 5, len(in)} {
+		c := openCache(t, Options{})
+		groups := Groups(segments(t, c, in[len(in)-n:], 2), 1)
+		require.Len(t, groups, 1)
+		l, err := c.Layer(ctx, groups[0])
+		require.NoError(t, err)
+		seen, files := map[string]bool{".": true}, 0
+		require.NoError(t, l.Walk(func(h *tar.Header, _ io.Reader) error {
+			name := strings.TrimSuffix(h.Name, "/")
+			require.False(t, seen[name], "%s is there twice", name)
+			require.True(t, seen[path.Dir(name)], "%s comes before its directory", name)
+			seen[name] = true
+			if h.Typeflag != tar.TypeDir {
+				files++
+			}
+			require.True(t, h.Typeflag != tar.TypeDir || files == 0, "%s comes after a file", name)
+			return nil
+		}))
+		require.True(t, seen["opt/conda/LICENSE"])
+		require.True(t, seen["opt/conda/var/empty"])
 	}
 }
 

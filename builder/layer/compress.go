@@ -159,6 +159,7 @@ type chunker struct {
 	out    io.Writer
 	chunk  *chunk // being filled
 	queue  chan *chunk
+	count  int           // chunks so far
 	failed chan struct{} // closed with the first error
 	closed chan struct{} // closed when all is written
 	result sums
@@ -208,9 +209,20 @@ func (w *chunker) submit() error {
 	case <-w.failed:
 		return w.err
 	case w.queue <- c:
+		w.count++
 		go w.press.compress(c)
 		return nil
 	}
+}
+
+// cut lets what follows begin with a chunk of its own, and returns how many there are before it.
+func (w *chunker) cut() (int, error) {
+	if w.chunk != nil {
+		if err := w.submit(); err != nil {
+			return 0, err
+		}
+	}
+	return w.count, nil
 }
 
 // drain writes the chunks in the order in which they came.
@@ -263,10 +275,8 @@ type finished struct {
 
 // close writes what is pending and the tar's end.
 func (w *chunker) close() (finished, error) {
-	if w.chunk != nil {
-		if err := w.submit(); err != nil {
-			return finished{}, err
-		}
+	if _, err := w.cut(); err != nil {
+		return finished{}, err
 	}
 	w.abort()
 	if w.err != nil {

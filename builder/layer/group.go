@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
+
+	"github.com/datalayer/conda2docker/conda/link"
 )
 
 const (
@@ -29,7 +32,9 @@ type Group struct {
 // Groups divides the segments among at most budget layers (DefaultBudget when 0), in a way that depends on the packages' names
 // and sizes alone, not on their order or number: half of the layers are for big packages, one each; the others are
 // buckets, which a package's name chooses. So a package that changes changes its own layer only, as long as its size does
-// not cross a threshold, and environments share the layers in which they agree. Packages without files are in no group.
+// not cross a threshold, and environments share the layers in which they agree. Packages without files are in no group. Of
+// packages that hold the same path each is in another group, since a layer has a path once: it goes to the next bucket that has
+// none of its paths and, if there is no such bucket, to one beyond the budget.
 func Groups(segments []Segment, budget int) []Group {
 	if budget <= 0 {
 		budget = DefaultBudget
@@ -56,17 +61,62 @@ func Groups(segments []Segment, budget int) []Group {
 	for _, s := range big {
 		groups = append(groups, newGroup([]Segment{s}))
 	}
-	buckets := make([][]Segment, budget-budget/2)
+	slices.SortFunc(small, byName)
+	n := budget - budget/2
+	buckets := make([]bucket, n)
 	for _, s := range small {
-		i := nameHash(s) % uint64(len(buckets))
-		buckets[i] = append(buckets[i], s)
+		home := int(nameHash(s) % uint64(n))
+		for i := range len(buckets) + 1 {
+			at := i
+			if i < n {
+				at = (home + i) % n
+			}
+			if at == len(buckets) {
+				buckets = append(buckets, bucket{})
+			}
+			if buckets[at].take(s) {
+				break
+			}
+		}
 	}
 	for _, b := range buckets {
-		if len(b) > 0 {
-			groups = append(groups, newGroup(b))
+		if len(b.segments) > 0 {
+			groups = append(groups, newGroup(b.segments))
 		}
 	}
 	return groups
+}
+
+// bucket is a group of small packages that is being filled.
+type bucket struct {
+	segments    []Segment
+	files, dirs map[string]bool
+}
+
+// take adds a segment, unless they meet in a path that is not a directory of both.
+func (b *bucket) take(s Segment) bool {
+	dirs := s.directories()
+	for d := range dirs {
+		if b.files[d] {
+			return false
+		}
+	}
+	for _, e := range s.Entries {
+		if at := s.imagePath(e.Path.Path); e.Type != link.Directory && (b.files[at] || b.dirs[at]) {
+			return false
+		}
+	}
+	if b.files == nil {
+		b.files, b.dirs = map[string]bool{}, map[string]bool{}
+	}
+	for _, e := range s.Entries {
+		if e.Type != link.Directory {
+			b.files[s.imagePath(e.Path.Path)] = true
+		}
+	}
+	maps.Copy(b.dirs, dirs)
+	b.segments = append(b.segments, s)
+	return true
 }
 
 func sizeClass(s Segment) int { return bits.Len64(uint64(s.TarSize)) }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/link"
 )
 
 // environment is n packages with sizes as they are in real environments: most are small, a few are huge.
@@ -128,4 +129,48 @@ func TestGroupsByExample(t *testing.T) {
 		small = append(small, fakeSegment(fmt.Sprintf("p%02d", i), 1, 1))
 	}
 	require.Equal(t, "p00-1-0, p01-1-0, p02-1-0, p03-1-0, p04-1-0, p05-1-0, p06-1-0, p07-1-0 and 3 more", Groups(small, 1)[0].Name)
+}
+
+// Packages that hold the same path have layers of their own, as near to their place as can be.
+func TestGroupsHoldAPathOnce(t *testing.T) {
+	with := func(name string, entries ...Entry) Segment {
+		s := holding(name, entries...)
+		s.TarSize = 1024
+		return s
+	}
+	shared := []Segment{
+		with("a", regular("bin/x", "1"), directory("share")),
+		with("b", regular("bin/x", "1"), directory("share")),
+		with("c", regular("lib/c", "1"), directory("share")),
+		with("d", symlink("lib", "lib64")),
+		with("e", regular("lib64/e", "1")),
+	}
+	names := func(groups []Group) []string {
+		var out []string
+		for _, g := range groups {
+			out = append(out, g.Name)
+		}
+		return out
+	}
+	require.Equal(t, []string{"a-1-0, c-1-0, e-1-0", "b-1-0, d-1-0"}, names(Groups(shared, 1)), "beyond the budget, if it must be")
+	for _, budget := range []int{4, 10, 60} {
+		groups := Groups(shared, budget)
+		require.LessOrEqual(t, len(groups), budget)
+		holders := 0
+		for _, g := range groups {
+			paths := map[string]bool{}
+			for _, s := range g.Segments {
+				holders++
+				for _, e := range s.Entries {
+					if e.Type != link.Directory {
+						require.False(t, paths[e.Path.Path], "%s has %s twice", g.Name, e.Path.Path)
+						paths[e.Path.Path] = true
+					}
+				}
+			}
+		}
+		require.Equal(t, len(shared), holders)
+		slices.Reverse(shared)
+		require.Equal(t, groups, Groups(shared, budget))
+	}
 }

@@ -1,6 +1,6 @@
 // Package layer turns packages into image layers, each made once: a deterministic compressed tar segment per package in a
 // content-addressed cache, groups of segments that become layers without compressing again, and one last layer for what depends
-// on the whole environment.
+// on the whole environment. No layer has a path twice.
 package layer
 
 import (
@@ -23,7 +23,7 @@ import (
 // formatVersion goes into the key of everything that the cache holds. It must change whenever the bytes of a segment may: with
 // this package's tar and compression, with the compressor's own version, with what conda/link hands out, and with the fields
 // of link.Package. Golden tests hold it to the bytes.
-const formatVersion = 1
+const formatVersion = 2
 
 // Compression is how layers are compressed.
 type Compression string

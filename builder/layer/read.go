@@ -30,13 +30,13 @@ func (c *Cache) Open(ctx context.Context, s Segment, e Entry) (io.ReadCloser, er
 	if err != nil {
 		return nil, fmt.Errorf("segment of %s: %w", s.Dist, err)
 	}
-	start := int64(0)
-	for _, size := range s.blob.chunks[:e.offset/chunkSize] {
+	start, offset := s.blob.headSize(), e.offset-s.blob.head.TarSize
+	for _, size := range s.blob.chunks[s.blob.head.Chunks:][:offset/chunkSize] {
 		start += size
 	}
 	z, err := c.codec.reader(contextReader{ctx, io.NewSectionReader(f, start, s.Size-start)})
 	if err == nil {
-		_, err = io.CopyN(io.Discard, z, e.offset%chunkSize)
+		_, err = io.CopyN(io.Discard, z, offset%chunkSize)
 	}
 	if err != nil {
 		return nil, errors.Join(&brokenError{s, err}, f.Close())

@@ -28,7 +28,8 @@ type Input struct {
 	Target        link.Target
 }
 
-// Segment is one package's part of a layer: a compressed tar without its end. Segments do not change.
+// Segment is one package's part of a layer: a compressed tar without its end. It begins with its directories, in chunks of their
+// own, which a layer of several segments has instead once for all of them. Segments do not change.
 type Segment struct {
 	ID      string            // its key in the cache, hex
 	Name    conda.PackageName // the package's
@@ -57,10 +58,41 @@ type blob struct {
 	digest, diffID digest.Digest
 	size           int64
 	chunks         []int64 // compressed sizes of the segment's chunks
+	head           head
+}
+
+// head is the beginning of a segment, which holds the directories.
+type head struct {
+	TarSize int64
+	Chunks  int
+}
+
+// headSize is the compressed size of the head.
+func (b blob) headSize() int64 {
+	var n int64
+	for _, size := range b.chunks[:b.head.Chunks] {
+		n += size
+	}
+	return n
 }
 
 // imagePath is where a path of the prefix is in the image, without the leading slash.
 func (s Segment) imagePath(p string) string { return path.Join(s.Prefix, p)[1:] }
+
+// directories are those of the image, without the leading slash, that the segment's files need, and those that its package lists.
+func (s Segment) directories() map[string]bool {
+	found := map[string]bool{}
+	for _, e := range s.Entries {
+		dir := s.imagePath(e.Path.Path)
+		if e.Type != link.Directory {
+			dir = path.Dir(dir)
+		}
+		for ; dir != "." && !found[dir]; dir = path.Dir(dir) {
+			found[dir] = true
+		}
+	}
+	return found
+}
 
 // Event tells that a segment is there.
 type Event struct {
@@ -175,22 +207,26 @@ type placed struct {
 	Offset  int64
 }
 
-// emitFunc takes a file of a package and its bytes.
-type emitFunc func(link.File, io.Reader) error
-
-// files hands out the files of an input's package.
-func (c *Cache) files(ctx context.Context, in Input, emit emitFunc) (link.Package, error) {
-	return c.opts.Linker.Files(ctx, in.ArchivePath, in.Record, in.Target, emit)
-}
-
-// write streams the files that source hands out into a compressed tar below prefix.
-func (c *Cache) write(prefix string, source func(emitFunc) (link.Package, error), out io.Writer) (index, error) {
+// write streams the files of an input's package into a compressed tar.
+func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, error) {
 	ch := newChunker(c.press, out)
 	defer ch.abort()
 	tw := newTarWriter(ch)
 	at := map[string]placed{}
-	inImage := func(p string) string { return path.Join(prefix, p)[1:] }
-	pkg, err := source(func(f link.File, r io.Reader) error {
+	inImage := func(p string) string { return path.Join(in.Target.Prefix, p)[1:] }
+	var first head
+	linker := c.opts.Linker
+	linker.Directories = func(dirs []string) (err error) {
+		for _, d := range dirs {
+			if err := tw.folder(inImage(d)); err != nil {
+				return err
+			}
+		}
+		first.TarSize = tw.offset.n
+		first.Chunks, err = ch.cut()
+		return err
+	}
+	pkg, err := linker.Files(ctx, in.ArchivePath, in.Record, in.Target, func(f link.File, r io.Reader) error {
 		if _, twice := at[f.Path]; twice {
 			return fmt.Errorf("%s: the package has this path twice", f.Path)
 		}
@@ -211,7 +247,7 @@ func (c *Cache) write(prefix string, source func(emitFunc) (link.Package, error)
 	places, err := placesOf(pkg, at)
 	return index{
 		Format: formatVersion, TarSize: done.tarSize, Size: done.packedSize, BlobSize: done.size,
-		Digest: done.digest.String(), DiffID: done.diffID.String(), Chunks: done.chunks,
+		Digest: done.digest.String(), DiffID: done.diffID.String(), Chunks: done.chunks, Head: first,
 		Package: pkg, Places: places,
 	}, err
 }

@@ -30,6 +30,7 @@ type index struct {
 	BlobSize       int64
 	Digest, DiffID string
 	Chunks         []int64
+	Head           head
 	Package        link.Package
 	Places         []placed // of Package.Paths
 }
@@ -63,7 +64,7 @@ func (ix index) segment(id string, in Input, blobPath string) Segment {
 		Package: ix.Package,
 		blob: blob{
 			path: blobPath, digest: digest.Digest(ix.Digest), diffID: digest.Digest(ix.DiffID),
-			size: ix.BlobSize, chunks: ix.Chunks,
+			size: ix.BlobSize, chunks: ix.Chunks, head: ix.Head,
 		},
 		input: in,
 	}
@@ -82,8 +83,7 @@ func (c *Cache) makeSegment(ctx context.Context, id string, in Input) (_ Segment
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	var ix index
 	err = writeFile(filepath.Join(tmp, blobFile), func(w io.Writer) (err error) {
-		source := func(emit emitFunc) (link.Package, error) { return c.files(ctx, in, emit) }
-		ix, err = c.write(in.Target.Prefix, source, w)
+		ix, err = c.write(ctx, in, w)
 		return err
 	})
 	if err != nil {
@@ -129,15 +129,35 @@ func (ix index) marshal() ([]byte, error) {
 	if err := enc.Encode(ix); err != nil {
 		return nil, fmt.Errorf("writing the index: %w", err)
 	}
-	return b.Bytes(), nil
+	return sealed(b.Bytes()), nil
+}
+
+// sealed is what the cache notes of a blob, with its checksum: what is damaged on disk is made again, not believed.
+func sealed(note []byte) []byte {
+	sum := sha256.Sum256(note)
+	return append(note, sum[:]...)
+}
+
+// unsealed is the note, if it is as it was written.
+func unsealed(raw []byte) ([]byte, bool) {
+	at := len(raw) - sha256.Size
+	if at < 0 {
+		return nil, false
+	}
+	sum := sha256.Sum256(raw[:at])
+	return raw[:at:at], bytes.Equal(sum[:], raw[at:])
 }
 
 func unmarshalIndex(raw []byte) (index, error) {
+	note, ok := unsealed(raw)
+	if !ok {
+		return index{}, errors.New("reading the index: it is damaged")
+	}
 	var ix index
-	if err := msgpack.Unmarshal(raw, &ix); err != nil {
+	if err := msgpack.Unmarshal(note, &ix); err != nil {
 		return index{}, fmt.Errorf("reading the index: %w", err)
 	}
-	if ix.Format != formatVersion || len(ix.Places) != len(ix.Package.Paths) {
+	if ix.Format != formatVersion || len(ix.Places) != len(ix.Package.Paths) || ix.Head.Chunks < 0 || ix.Head.Chunks > len(ix.Chunks) {
 		return index{}, fmt.Errorf("reading the index: it is not of format %d, or not whole", formatVersion)
 	}
 	return ix, nil

@@ -63,6 +63,17 @@ func (w *tarWriter) directory(name string, mode fs.FileMode, uid, gid int) error
 	})
 }
 
+// folder writes a directory and those that lead to it, each once.
+func (w *tarWriter) folder(name string) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if err := w.parents(name); err != nil {
+		return err
+	}
+	return w.directory(name, 0o755, 0, 0)
+}
+
 // linked writes a file of a package under name and returns the offset of its content. Hard links are written with the name
 // that target gives them.
 func (w *tarWriter) linked(name string, f link.File, body io.Reader, target string) (int64, error) {
@@ -71,6 +82,9 @@ func (w *tarWriter) linked(name string, f link.File, body io.Reader, target stri
 	}
 	if err := w.parents(name); err != nil {
 		return 0, err
+	}
+	if f.Type != link.Directory && w.dirs[name] {
+		return 0, fmt.Errorf("%s: it is a directory and something else", name)
 	}
 	h := &tar.Header{Name: name, Mode: int64(f.Mode.Perm()), ModTime: tarTime(f.ModTime)}
 	switch f.Type {

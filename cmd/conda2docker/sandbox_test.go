@@ -136,7 +136,7 @@ func (s *exampleRun) build(t *testing.T, b exampleBuild) exampleImage {
 	require.NoError(t, err)
 	out.image, err = remote.Image(ref)
 	require.NoError(t, err)
-	require.NoError(t, validate.Image(out.image, validate.Fast))
+	require.NoError(t, validate.Image(out.image))
 	inspected, err := exec.CommandContext(t.Context(), "skopeo", "inspect", "--tls-verify=false", "docker://"+ref.Name()).CombinedOutput()
 	require.NoError(t, err, "%s", inspected)
 	require.Contains(t, string(inspected), ref.DigestStr())
@@ -379,7 +379,7 @@ func checkAdditions(t *testing.T, s *exampleRun, made exampleImage) {
 	require.Equal(t, []string{"/home/conda"}, added)
 	require.Equal(t, []string{"/etc/passwd"}, changed)
 	for at := range before {
-		require.True(t, made.files[at] != nil, "%s is gone", at)
+		require.NotNil(t, made.files[at], "%s is gone", at)
 	}
 }
 

@@ -90,6 +90,9 @@ type MetaPath struct {
 	SHA256InPrefix string   `json:"sha256_in_prefix,omitempty"`
 }
 
+// pathTypeDirectory is the path type of directories, which packages list where they would be empty.
+const pathTypeDirectory = "directory"
+
 // The path types of conda-meta that no package has: conda makes these files.
 const (
 	pathTypePyc        = "pyc_file"
@@ -120,6 +123,9 @@ func Files(ctx context.Context, archivePath string, rec *conda.Record, t Target,
 // Linker is Files with options.
 type Linker struct {
 	Limits archive.Limits // what a package may unpack to
+	// Directories, where it is set, is told which directories the package needs before any file is handed out: those that lead to
+	// its files, and those that it lists. They are sorted, so that each comes after the one that it is in; "." is the prefix.
+	Directories func([]string) error
 }
 
 // Files is the package's function of that name under the linker's options.
@@ -144,11 +150,11 @@ func (l Linker) files(ctx context.Context, archivePath string, rec *conda.Record
 	if err != nil {
 		return Package{}, err
 	}
-	pkg, err := linkArchive(ctx, r, l.Limits.WithDefaults(), rec, t, emit)
+	pkg, err := l.linkArchive(ctx, r, rec, t, emit)
 	return pkg, errors.Join(err, r.Close())
 }
 
-func linkArchive(ctx context.Context, r *archive.Reader, lim archive.Limits, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
+func (l Linker) linkArchive(ctx context.Context, r *archive.Reader, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
 	info, err := readInfo(ctx, r)
 	if err != nil {
 		return Package{}, err
@@ -157,7 +163,12 @@ func linkArchive(ctx context.Context, r *archive.Reader, lim archive.Limits, rec
 	if err != nil {
 		return Package{}, err
 	}
-	s := &stream{ctx: ctx, archive: r, limit: lim.FileBytes, plan: p, emit: emit}
+	if l.Directories != nil {
+		if err := l.Directories(p.directories()); err != nil {
+			return Package{}, err
+		}
+	}
+	s := &stream{ctx: ctx, archive: r, limit: l.Limits.WithDefaults().FileBytes, plan: p, emit: emit}
 	if err := s.run(); err != nil {
 		return Package{}, err
 	}

@@ -51,6 +51,47 @@ func linkAll(t *testing.T, p condatest.Package, to link.Target) ([]out, link.Pac
 	return files, pkg, err
 }
 
+func TestDirectoriesAreToldFirst(t *testing.T) {
+	for _, tt := range []struct {
+		p    condatest.Package
+		want []string
+	}{
+		{condatest.Package{Name: "nothing"}, nil},
+		{condatest.Package{Name: "top", Files: []condatest.File{{Path: "LICENSE", Body: "x"}}}, []string{"."}},
+		{
+			condatest.Package{
+				Name: "pure", NoArch: conda.NoArchPython, EntryPoints: []string{"pure = pure:main"},
+				Files: []condatest.File{{Path: "site-packages/pure/a/b.py", Body: "x"}, {Path: "var/empty", Mode: fs.ModeDir}, {Path: "share/l", Link: "../x"}},
+			},
+			[]string{
+				".", "bin", "lib", "lib/python3.11", "lib/python3.11/site-packages", "lib/python3.11/site-packages/pure",
+				"lib/python3.11/site-packages/pure/a", "share", "var", "var/empty",
+			},
+		},
+	} {
+		both(t, tt.p, func(t *testing.T, p condatest.Package) {
+			var got []string
+			files := 0
+			l := link.Linker{Directories: func(dirs []string) error {
+				got = dirs
+				require.Zero(t, files)
+				return nil
+			}}
+			_, err := l.Files(t.Context(), p.File(t, t.TempDir()), p.Archive(t).Record, target(), func(link.File, io.Reader) error {
+				files++
+				return nil
+			})
+			require.NoError(t, err)
+			require.Equal(t, tt.want, got)
+
+			no := errors.New("no")
+			l.Directories = func([]string) error { return no }
+			_, err = l.Files(t.Context(), p.File(t, t.TempDir()), p.Archive(t).Record, target(), func(link.File, io.Reader) error { return nil })
+			require.ErrorIs(t, err, no)
+		})
+	}
+}
+
 func byPath(files []out) map[string]out {
 	m := map[string]out{}
 	for _, f := range files {

@@ -2,8 +2,10 @@ package link
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/datalayer/conda2docker/conda"
@@ -121,7 +123,7 @@ func (p *plan) checkTargets() error {
 	}
 	for _, it := range p.items {
 		for dir := path.Dir(it.path.Path); dir != "."; dir = path.Dir(dir) {
-			if other := at[dir]; other != nil && other.path.Meta.PathType != "directory" {
+			if other := at[dir]; other != nil && other.path.Meta.PathType != pathTypeDirectory {
 				return fmt.Errorf("%q belongs at %q, below the file %q", it.source, it.path.Path, other.source)
 			}
 		}
@@ -138,6 +140,26 @@ func (p *plan) checkTargets() error {
 		}
 	}
 	return nil
+}
+
+// directories are those that the files need, and those that are listed.
+func (p *plan) directories() []string {
+	found := map[string]bool{}
+	need := func(dir string) {
+		for ; !found[dir]; dir = path.Dir(dir) {
+			found[dir] = true
+		}
+	}
+	for _, it := range p.items {
+		if it.path.Meta.PathType == pathTypeDirectory {
+			need(it.path.Path)
+		}
+		need(path.Dir(it.path.Path))
+	}
+	for _, e := range p.entryPoints {
+		need(path.Dir(e.Path()))
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // compiled matches what conda compiles of a noarch python package.

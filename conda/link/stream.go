@@ -39,7 +39,7 @@ func (s *stream) run() error {
 		if it.done || it.shadowed {
 			continue
 		}
-		if it.path.Meta.PathType != "directory" {
+		if it.path.Meta.PathType != pathTypeDirectory {
 			return fmt.Errorf("the package is incomplete: its list of files has %q, which is not in the archive", it.path.Meta.Path)
 		}
 		if err := s.put(it, File{Type: Directory, Mode: 0o755, ModTime: s.plan.stamp()}, nil); err != nil {
@@ -64,7 +64,7 @@ func (s *stream) entry(e archive.Entry, body io.Reader) error {
 	case archive.Symlink:
 		return s.put(it, File{Type: Symlink, Mode: 0o777, ModTime: e.ModTime, Link: e.Link}, nil)
 	case archive.Directory:
-		if it.path.Meta.PathType != "directory" {
+		if it.path.Meta.PathType != pathTypeDirectory {
 			return nil // listed as a file: it is missed at the end
 		}
 		return s.put(it, File{Type: Directory, Mode: 0o755, ModTime: e.ModTime}, nil)
