@@ -4,6 +4,7 @@ package envspec
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -16,12 +17,23 @@ type File struct {
 
 // ReadFile reads a file from disk.
 func ReadFile(path string) (File, error) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return File{}, fmt.Errorf("reading an input file: %w", err)
 	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return File{}, fmt.Errorf("reading an input file: %w", err)
+	case len(data) > maxFile:
+		return File{}, fmt.Errorf("reading an input file: %s has more than %d MiB, which no environment has", path, maxFile>>20)
+	}
 	return File{Path: path, Data: data}, nil
 }
+
+// maxFile is how many bytes an input file may have.
+const maxFile = 4 << 20
 
 // Position is a place in an input file. Lines and columns count from 1, columns in characters.
 type Position struct {

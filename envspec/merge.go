@@ -53,6 +53,9 @@ func (m *merger) add(f File) error {
 	if r.sections, err = r.mapping(r.doc, "environment"); err != nil {
 		return err
 	}
+	if r.has("apiVersion") && r.has("kind") {
+		return r.errorf(r.doc, "this is a Kubernetes resource, not an environment: a RuntimeEnvironment is given to --overlay")
+	}
 	if m.first == nil {
 		m.first = &r
 	}
@@ -319,6 +322,11 @@ func (r *reader) platforms(n *yaml.Node) error {
 	return nil
 }
 
+// has reports whether the file has a key.
+func (r *reader) has(key string) bool {
+	return slices.ContainsFunc(r.sections, func(s pair) bool { return s.key.Value == key })
+}
+
 // missingDependencies is the error for files that ask for nothing.
 func (m *merger) missingDependencies() error {
 	if m.first == nil {
@@ -328,7 +336,7 @@ func (m *merger) missingDependencies() error {
 	for _, s := range m.first.sections {
 		keys[s.key.Value] = s.key
 		if near := nearest(s.key.Value, []string{"dependencies"}); near != "" {
-			return m.first.errorf(s.key, "there is no \"dependencies\" section%s", near)
+			return m.first.errorf(s.key, "the key %q is not known%s", s.key.Value, near)
 		}
 	}
 	if keys["version"] != nil && keys["package"] != nil || keys["packages"] != nil && keys["environments"] != nil {

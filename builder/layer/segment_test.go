@@ -288,7 +288,8 @@ func TestBrokenSegmentIsMadeAgain(t *testing.T) {
 		"index truncated": {false, func(t *testing.T, s Segment) {
 			require.NoError(t, os.Truncate(filepath.Join(filepath.Dir(s.blob.path), indexFile), 100))
 		}},
-		"blob with other bytes": {true, func(t *testing.T, s Segment) { flip(t, s.blob.path) }},
+		"index with other bytes": {false, func(t *testing.T, s Segment) { flip(t, filepath.Join(filepath.Dir(s.blob.path), indexFile)) }},
+		"blob with other bytes":  {true, func(t *testing.T, s Segment) { flip(t, s.blob.path) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := openCache(t, Options{Verify: tt.verify})

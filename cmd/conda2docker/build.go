@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -139,10 +140,48 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	if o.UpdateLock && o.Lock == "" {
 		return fail("update-lock", fmt.Errorf("needs --lock FILE"))
 	}
+	if err := o.keepInputs(); err != nil {
+		return buildOptions{}, usageError{err}
+	}
 	if o.Epoch, err = sourceDateEpoch(getenv); err != nil {
 		return buildOptions{}, usageError{err}
 	}
 	return o, nil
+}
+
+// keepInputs refuses to write over a file that is read.
+func (o buildOptions) keepInputs() error {
+	written := [][2]string{{"--lock", o.Lock}}
+	if o.Manifest != "-" {
+		written = append(written, [2]string{"--manifest", o.Manifest})
+	}
+	for _, out := range o.Outputs {
+		written = append(written, [2]string{"--output", out.Path})
+	}
+	for i, w := range written {
+		read := append([]string{o.Overlay}, o.Files...)
+		if i > 0 {
+			read = append(read, o.Lock)
+		}
+		for _, r := range read {
+			if r != "" && w[1] != "" && sameFile(r, w[1]) {
+				return fmt.Errorf("%s %s would be written over %s, which is read: name another file", w[0], w[1], r)
+			}
+		}
+	}
+	return nil
+}
+
+// sameFile reports whether two paths lead, or will lead, to one file.
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(infoA, infoB)
+	}
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && absA == absB
 }
 
 // parseOutput reads oci-dir=PATH, oci=PATH or, as other builders have it, type=oci-dir,dest=PATH.
@@ -188,6 +227,9 @@ func runBuild(ctx context.Context, env environment, o buildOptions) error {
 	}
 	if o.Builder != "" {
 		s.Builder = o.Builder
+	}
+	if _, err := s.cacheLimit(); err != nil {
+		return err
 	}
 	b := &build{options: o, settings: s, env: env, console: newConsole(env.Stderr, o.Progress)}
 	return b.run(ctx)

@@ -48,8 +48,8 @@ func cacheCommand(env environment) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "du", Usage: "show what the cache holds",
-				Action: func(*cli.Context) error {
-					s, err := loadSettings(env.Getenv)
+				Action: func(c *cli.Context) error {
+					s, err := cacheSettings(c, env)
 					if err != nil {
 						return err
 					}
@@ -58,21 +58,34 @@ func cacheCommand(env environment) *cli.Command {
 			},
 			{
 				Name: "prune", Usage: "remove what was not used for longest, built images and their evidence included",
-				Flags: []cli.Flag{&cli.StringFlag{Name: "keep", Value: "0", Usage: "`SIZE` that may stay, such as 10GB"}},
+				Flags: []cli.Flag{&cli.StringFlag{Name: "keep", Usage: "`SIZE` that may stay, such as 10GB; 0 removes everything (default: the limit of the settings)"}},
 				Action: func(c *cli.Context) error {
-					s, err := loadSettings(env.Getenv)
+					s, err := cacheSettings(c, env)
 					if err != nil {
 						return err
 					}
-					keep, err := parseSize(c.String("keep"))
+					keep, err := s.cacheLimit()
 					if err != nil {
-						return usageError{fmt.Errorf("--keep: %w", err)}
+						return err
+					}
+					if c.IsSet("keep") {
+						if keep, err = parseSize(c.String("keep")); err != nil {
+							return usageError{fmt.Errorf("--keep: %w", err)}
+						}
 					}
 					return prune(c.Context, env, s, keep)
 				},
 			},
 		},
 	}
+}
+
+// cacheSettings are the settings of a command that has no arguments.
+func cacheSettings(c *cli.Context, env environment) (settings, error) {
+	if c.Args().Present() {
+		return settings{}, usageError{fmt.Errorf("%s has no arguments: what is %q?", c.Command.HelpName, c.Args().First())}
+	}
+	return loadSettings(env.Getenv)
 }
 
 // diskUsage prints the size of each kind; a file with several names counts once.

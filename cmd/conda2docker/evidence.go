@@ -71,6 +71,9 @@ func (b *build) scan(ctx context.Context, env resolved, _ built, ev *evidence) (
 	if werr := ev.write(env); werr != nil {
 		return "", errors.Join(err, werr)
 	}
+	if gate != nil {
+		b.console.say("the evidence is in %s", ev.dir)
+	}
 	return describeCounts(ev.report.Counts), err
 }
 

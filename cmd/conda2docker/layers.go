@@ -28,7 +28,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := scan.Prepare(b.scanOptions()); err != nil {
 		return layers{}, "", err
 	}
-	archives := fetch.Archives{Client: env.client, Dir: filepath.Join(b.settings.Cache.Dir, "archives")}
+	archives := fetch.Archives{Client: env.client, Dir: filepath.Join(b.settings.Cache.Dir, "archives"), Verify: true}
 	var fetched, cached int64
 	got, err := archives.FetchAll(ctx, env.records, 0, func(p fetch.Progress) {
 		if p.Done && p.Cached {
@@ -44,7 +44,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := b.writeLock(env); err != nil {
 		return layers{}, "", err
 	}
-	cache, err := layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression})
+	cache, err := layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression, Verify: true})
 	if err != nil {
 		return layers{}, "", err
 	}
@@ -83,7 +83,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 		return layers{}, "", err
 	}
 	out.all = append(out.all, last)
-	return out, fmt.Sprintf("%s fetched, %s cached; %d segments made, %d layers", bytesize(fetched), bytesize(cached), made, len(out.all)), nil
+	return out, fmt.Sprintf("%s fetched, %s cached; %d segments made, %d layers%s", bytesize(fetched), bytesize(cached), made, len(out.all), b.lockWritten(env)), nil
 }
 
 // epoch is the time that the image says it was made: SOURCE_DATE_EPOCH, else that of the newest package in it, so that the same

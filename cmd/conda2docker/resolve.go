@@ -161,3 +161,11 @@ func (b *build) writeLock(env resolved) error {
 	}
 	return writeWhole(b.options.Lock, body.Bytes())
 }
+
+// lockWritten says so.
+func (b *build) lockWritten(env resolved) string {
+	if b.options.Lock == "" || env.locked {
+		return ""
+	}
+	return ", " + b.options.Lock + " written"
+}
