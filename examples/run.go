@@ -197,7 +197,7 @@ func pull(ctx context.Context, pinned name.Digest, tag name.Tag) (v1.Image, erro
 	if err != nil {
 		return nil, err
 	}
-	return image, validate.Image(image, validate.Fast)
+	return image, validate.Image(image)
 }
 
 // clean removes the examples' part of the cache.
