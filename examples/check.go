@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/moby/sys/mountinfo"
@@ -22,17 +23,12 @@ import (
 )
 
 // check runs the example's check.py inside the image: as its user, on a read-only root, without a network.
-func check(ctx context.Context, o options, example, dir string, image v1.Image) error {
+func check(ctx context.Context, o options, example, bundle string, image v1.Image) error {
 	script, err := os.ReadFile(filepath.Join(o.examples, example, "check.py"))
 	if err != nil {
 		return err
 	}
-	digest, err := image.Digest()
-	if err != nil {
-		return err
-	}
-	bundle := filepath.Join(dir, "bundle-"+digest.Hex[:16])
-	if err := unpackOnce(image, filepath.Join(bundle, "rootfs"), dir); err != nil {
+	if err := unpackOnce(image, bundle); err != nil {
 		return err
 	}
 	config, err := image.ConfigFile()
@@ -60,12 +56,19 @@ func check(ctx context.Context, o options, example, dir string, image v1.Image) 
 	return nil
 }
 
+// bundle is the folder below dir that an image is unpacked in.
+func bundle(dir string, image name.Digest) string {
+	_, hex, _ := strings.Cut(image.DigestStr(), ":")
+	return filepath.Join(dir, "bundle-"+hex[:16])
+}
+
 // unpackOnce unpacks an image into an empty folder, and removes what other images left beside it.
-func unpackOnce(image v1.Image, root, dir string) error {
+func unpackOnce(image v1.Image, bundle string) error {
+	root := filepath.Join(bundle, "rootfs")
 	if exists(root + ".done") {
 		return nil
 	}
-	old, err := filepath.Glob(filepath.Join(dir, "bundle-*"))
+	old, err := filepath.Glob(filepath.Join(filepath.Dir(bundle), "bundle-*"))
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,14 @@ func runExample(ctx context.Context, o options, server *sandbox.Server, example 
 	if err != nil {
 		return row{}, err
 	}
-	if err := check(ctx, o, example, dir, image); err != nil {
+	var thorough []validate.Option
+	if exists(filepath.Join(bundle(dir, pinned), "rootfs.done")) {
+		thorough = append(thorough, validate.Fast) // every byte of it was looked at when it was unpacked
+	}
+	if err := validate.Image(image, thorough...); err != nil {
+		return row{}, err
+	}
+	if err := check(ctx, o, example, bundle(dir, pinned), image); err != nil {
 		return row{}, fmt.Errorf("checking inside the image: %w", err)
 	}
 	r, err := newRow(example, dir, manifestFile, pinned, image)
@@ -193,11 +200,7 @@ func pull(ctx context.Context, pinned name.Digest, tag name.Tag) (v1.Image, erro
 	if head.Digest.String() != pinned.DigestStr() {
 		return nil, fmt.Errorf("the manifest has %s, the registry answers %s for %s", pinned.DigestStr(), head.Digest, tag)
 	}
-	image, err := remote.Image(pinned, remote.WithContext(ctx))
-	if err != nil {
-		return nil, err
-	}
-	return image, validate.Image(image)
+	return remote.Image(pinned, remote.WithContext(ctx))
 }
 
 // clean removes the examples' part of the cache.
