@@ -52,3 +52,14 @@ func TestSizes(t *testing.T) {
 	require.Equal(t, "84.9 MB", bytesize(84_900_000))
 	require.Equal(t, "1m30s", seconds(90*time.Second))
 }
+
+func TestSettingsNeedAHome(t *testing.T) {
+	t.Parallel()
+	none := func(string) string { return "" }
+	_, err := loadSettings(none)
+	require.ErrorContains(t, err, "CONDA2DOCKER_CACHE")
+	s, err := loadSettings(func(name string) string { return map[string]string{"HOME": "/home/x"}[name] })
+	require.NoError(t, err)
+	require.Equal(t, "/home/x/.cache/conda2docker", s.Cache.Dir)
+	require.Equal(t, defaultCPUBase, s.Bases.CPU)
+}

@@ -73,6 +73,9 @@ func loadSettings(getenv func(string) string) (settings, error) {
 		s.Cache.Dir = getenv("CONDA2DOCKER_CACHE")
 	}
 	if s.Cache.Dir == "" {
+		if getenv("HOME") == "" && getenv("XDG_CACHE_HOME") == "" {
+			return settings{}, errors.New("there is no HOME to keep the cache in: name a folder with CONDA2DOCKER_CACHE")
+		}
 		s.Cache.Dir = filepath.Join(cacheHome(getenv), "conda2docker")
 	}
 	if s.Cache.Dir, err = filepath.Abs(s.Cache.Dir); err != nil {
