@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -13,10 +12,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -32,6 +33,7 @@ func scriptCommands() map[string]scriptCommand {
 		"channel":   positive(channelCommand),
 		"registry":  positive(registryCommand),
 		"delete":    positive(deleteOne),
+		"damage":    positive(damageOne),
 		"secret":    positive(isSecret),
 	}
 }
@@ -186,20 +188,58 @@ func deleteOne(ts *testscript.TestScript, _ *world, args []string) error {
 	return os.RemoveAll(found[0])
 }
 
+// damageOne is "damage GLOB": it changes a byte in the middle of the first of the files of that name.
+func damageOne(ts *testscript.TestScript, _ *world, args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: damage GLOB")
+	}
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("there is no %s", args[0])
+	}
+	b, err := os.ReadFile(found[0])
+	if err != nil {
+		return err
+	}
+	b[len(b)/2] ^= 1
+	return os.WriteFile(found[0], b, 0o644)
+}
+
 // isSecret is "secret TEXT…": none of the texts is in what the program printed last, nor in any file but those that the script
 // brought. Compressed files are read too, and so is the cache.
 func isSecret(ts *testscript.TestScript, w *world, texts []string) error {
 	return errors.Join(
-		look("stdout", []byte(ts.ReadFile("stdout")), texts), look("stderr", []byte(ts.ReadFile("stderr")), texts),
+		look("stdout", strings.NewReader(ts.ReadFile("stdout")), texts), look("stderr", strings.NewReader(ts.ReadFile("stderr")), texts),
 		lookBelow(ts.Getenv("WORK"), w.files, texts),
 	)
 }
 
 // look finds texts that are not to be there.
-func look(where string, b []byte, texts []string) error {
+func look(where string, r io.Reader, texts []string) error {
+	longest := 1
+	for _, text := range texts {
+		longest = max(longest, len(text))
+	}
+	found := map[string]bool{}
+	window := make([]byte, 0, 1<<20)
+	for {
+		n, err := io.ReadFull(r, window[len(window):cap(window)])
+		window = window[:len(window)+n]
+		for _, text := range texts {
+			found[text] = found[text] || bytes.Contains(window, []byte(text))
+		}
+		if err != nil {
+			break // whatever is not compressed ends so, too
+		}
+		kept := copy(window, window[len(window)-longest+1:])
+		window = window[:kept]
+	}
 	var errs []error
 	for _, text := range texts {
-		if bytes.Contains(b, []byte(text)) {
+		if found[text] {
 			errs = append(errs, fmt.Errorf("%s holds %q", where, text))
 		}
 	}
@@ -209,31 +249,39 @@ func look(where string, b []byte, texts []string) error {
 // lookBelow finds texts in the files below dir, as they are and decompressed, but for those that are known.
 func lookBelow(dir string, known map[string]string, texts []string) error {
 	var errs []error
+	seen := map[uint64]bool{} // a blob has several names
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if _, ok := known[path]; err != nil || ok || !e.Type().IsRegular() {
 			return err
 		}
-		b, err := os.ReadFile(path)
+		info, err := e.Info()
 		if err != nil {
 			return err
 		}
-		errs = append(errs, look(path, b, texts))
-		if plain, err := decompress(b); err == nil {
-			errs = append(errs, look(path+", decompressed,", plain, texts))
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && seen[st.Ino] {
+			return nil
+		} else if ok {
+			seen[st.Ino] = true
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		errs = append(errs, look(path, f, texts))
+		for _, decompress := range []func(io.Reader) (io.Reader, error){gunzip, unzstd} {
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
+				return err
+			}
+			if z, err := decompress(f); err == nil {
+				errs = append(errs, look(path+", decompressed,", z, texts))
+			}
 		}
 		return nil
 	})
 	return errors.Join(append(errs, err)...)
 }
 
-func decompress(b []byte) ([]byte, error) {
-	if z, err := gzip.NewReader(bytes.NewReader(b)); err == nil {
-		return io.ReadAll(z)
-	}
-	z, err := zstd.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	defer z.Close()
-	return io.ReadAll(z)
-}
+func gunzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+
+func unzstd(r io.Reader) (io.Reader, error) { return zstd.NewReader(r, zstd.WithDecoderConcurrency(1)) }

@@ -81,7 +81,8 @@ func readImage(t testing.TB, img v1.Image, texts ...string) imageContent {
 
 func readFile(t testing.TB, at string, h *tar.Header, r io.Reader, texts []string) *imageFile {
 	t.Helper()
-	body, err := io.ReadAll(r)
+	body := make([]byte, h.Size)
+	_, err := io.ReadFull(r, body)
 	require.NoError(t, err)
 	f := &imageFile{header: h, holds: map[string]bool{}}
 	for _, text := range texts {

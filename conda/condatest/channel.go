@@ -38,7 +38,7 @@ type Channel struct {
 	intercept    func(http.ResponseWriter, *http.Request) bool
 	user, secret string
 	token        string
-	requests     []Request
+	requests     []*Request
 }
 
 type failure struct {
@@ -149,7 +149,11 @@ func (c *Channel) RequireToken(token string) {
 func (c *Channel) Requests() []Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.requests)
+	requests := make([]Request, len(c.requests))
+	for i, r := range c.requests {
+		requests[i] = *r
+	}
+	return requests
 }
 
 // Forget empties the list of requests.
@@ -187,16 +191,10 @@ func (c *Channel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		name = rest
 	}
-	log := &statusLog{ResponseWriter: w, status: http.StatusOK}
-	broken := false
-	defer func() {
-		c.mu.Lock()
-		c.requests = append(c.requests, Request{Method: r.Method, Path: name, Header: r.Header.Clone(), Status: log.status})
-		c.mu.Unlock()
-		if broken {
-			panic(http.ErrAbortHandler)
-		}
-	}()
+	log := &statusLog{ResponseWriter: w, channel: c, request: &Request{Method: r.Method, Path: name, Header: r.Header.Clone(), Status: http.StatusOK}}
+	c.mu.Lock()
+	c.requests = append(c.requests, log.request) // before the answer: who has that may ask for the requests at once
+	c.mu.Unlock()
 	status, intercept := c.before(r, name, token)
 	if intercept != nil {
 		below := r.Clone(r.Context())
@@ -213,7 +211,7 @@ func (c *Channel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(log, r)
 	case status == 0:
 		serveHalf(log, r, name, body)
-		broken = true
+		panic(http.ErrAbortHandler)
 	default:
 		serveFile(log, r, name, body)
 	}
@@ -265,14 +263,17 @@ func serveHalf(w http.ResponseWriter, r *http.Request, name string, body []byte)
 	http.NewResponseController(w).Flush()
 }
 
-// statusLog remembers the status of an answer.
+// statusLog notes the status of an answer before it is sent.
 type statusLog struct {
 	http.ResponseWriter
-	status int
+	channel *Channel
+	request *Request
 }
 
 func (l *statusLog) WriteHeader(status int) {
-	l.status = status
+	l.channel.mu.Lock()
+	l.request.Status = status
+	l.channel.mu.Unlock()
 	l.ResponseWriter.WriteHeader(status)
 }
 

@@ -172,7 +172,7 @@ func TestMirrorWithTheRightFileIsFound(t *testing.T) {
 
 	a = archives(t, fetch.Options{Mirrors: map[string][]string{r.Channel.URL: {wrong.URL, wrong.URL + "/none"}}})
 	_, err = a.Fetch(t.Context(), &r, nil)
-	require.EqualError(t, err, "downloading package forge/linux-64::tool-1.0-0: package forge/linux-64::tool-1.0-0: "+
+	require.EqualError(t, err, "downloading package forge/linux-64::tool-1.0-0: "+
 		"size is 14, want "+strconv.FormatInt(r.Size, 10)+": "+r.URL+
 		" is not the file that the channel's index or the lock speaks of")
 }

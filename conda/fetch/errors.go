@@ -66,8 +66,8 @@ type ChecksumError struct {
 }
 
 func (e *ChecksumError) Error() string {
-	return fmt.Sprintf("%s: %s is %s, want %s: %s is not the file that the channel's index or the lock speaks of",
-		e.Name, e.Algorithm, e.Got, e.Want, e.URL)
+	return fmt.Sprintf("%s is %s, want %s: %s is not the file that the channel's index or the lock speaks of",
+		e.Algorithm, e.Got, e.Want, e.URL)
 }
 
 var (
