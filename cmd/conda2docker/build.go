@@ -121,7 +121,7 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 		return fail("progress", fmt.Errorf("%q: want auto, tty, plain or quiet", o.Progress))
 	}
 	for _, t := range c.StringSlice("tag") {
-		tag, err := name.NewTag(t)
+		tag, err := parseTag(t)
 		if err != nil {
 			return fail("tag", err)
 		}

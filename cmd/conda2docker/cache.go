@@ -263,7 +263,7 @@ func parseSize(s string) (int64, error) {
 	}
 	factor, ok := factors[strings.ToUpper(strings.TrimSpace(s[len(number):]))]
 	n, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || n < 0 {
+	if !ok || err != nil || !(n >= 0 && n*factor < 1e18) {
 		return 0, fmt.Errorf("size %q: want a number with a unit, such as 10GB", s)
 	}
 	return int64(n * factor), nil

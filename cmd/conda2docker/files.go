@@ -15,6 +15,9 @@ func stageFile(path string, body []byte) (stagedFile, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return stagedFile{}, fmt.Errorf("writing %s: %w", path, err)
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return stagedFile{}, fmt.Errorf("writing %s: it is a folder, name a file", path)
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return stagedFile{}, fmt.Errorf("writing %s: %w", path, err)

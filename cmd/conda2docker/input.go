@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -100,7 +101,7 @@ func (b *build) needRuntime() error {
 func (b *build) targets(overlay *envspec.Overlay) ([]name.Tag, error) {
 	targets := b.options.Tags
 	if len(targets) == 0 && overlay != nil {
-		tag, err := name.NewTag(overlay.DockerImage())
+		tag, err := parseTag(overlay.DockerImage())
 		if err != nil {
 			return nil, usageError{fmt.Errorf("%s: dockerImage is not a name that an image can be given (--tag gives another): %w", overlay.DockerImagePosition(), err)}
 		}
@@ -110,6 +111,17 @@ func (b *build) targets(overlay *envspec.Overlay) ([]name.Tag, error) {
 		return nil, usageError{errors.New("--push needs a name for the image: --tag REFERENCE, or an overlay with a dockerImage")}
 	}
 	return targets, nil
+}
+
+// parseTag reads a name that an image can be given. Its error never shows what stands before an "@".
+func parseTag(s string) (name.Tag, error) {
+	if _, after, ok := strings.Cut(s, "@"); ok {
+		if strings.HasPrefix(after, "sha256:") {
+			return name.Tag{}, errors.New("it is pinned to a digest already, which cannot be moved: want a name with a tag")
+		}
+		return name.Tag{}, errors.New("there is an \"@\" in it: credentials of registries come from Docker's configuration")
+	}
+	return name.NewTag(s)
 }
 
 // channels are those that are searched, in order: the flags', the environment's, and the configured default ones.
