@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	var o options
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	flags.StringVar(&o.cache, "cache", os.Getenv("CONDA2DOCKER_CACHE"), "cache `folder`")
+	flags.StringVar(&o.cache, "cache", "", "cache `folder`")
 	flags.StringVar(&o.examples, "examples", "examples", "`folder` of the examples")
 	flags.StringVar(&o.binary, "bin", "bin/conda2docker", "the conda2docker `program`")
 	flags.BoolVar(&o.online, "online", false, "use the real conda-forge, Docker Hub and Grype database")
@@ -57,11 +57,10 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if o.cache == "" {
-		home, err := os.UserCacheDir()
-		if err != nil {
+		var err error
+		if o.cache, err = sandbox.Cache(); err != nil {
 			return err
 		}
-		o.cache = filepath.Join(home, "conda2docker")
 	}
 	switch args[0] {
 	case "make":

@@ -167,7 +167,7 @@ type entry struct {
 	size int64
 }
 
-// shrink removes entries, those that were not used for longest first.
+// shrink waits until no build uses the cache, then removes what was not used for longest.
 func shrink(ctx context.Context, dir string, keep int64) (int64, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -176,7 +176,13 @@ func shrink(ctx context.Context, dir string, keep int64) (int64, error) {
 	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
 		return 0, fmt.Errorf("waiting until no build uses the cache %s: %w", dir, err)
 	}
-	defer lock.Unlock() //nolint:errcheck // the process's end unlocks too
+	defer lock.Unlock()
+	return removeOldest(dir, keep)
+}
+
+// removeOldest removes entries, those that were not used for longest first, until no more than keep bytes are left. The caller
+// holds the cache's lock.
+func removeOldest(dir string, keep int64) (int64, error) {
 	entries, total, err := cacheEntries(dir)
 	if err != nil {
 		return 0, err
@@ -244,10 +250,8 @@ func (b *build) trimCache(ctx context.Context) error {
 	if free, err := lock.TryLock(); err != nil || !free {
 		return err
 	}
-	if err := lock.Unlock(); err != nil {
-		return err
-	}
-	removed, err := shrink(ctx, b.settings.Cache.Dir, limit/2)
+	defer lock.Unlock()
+	removed, err := removeOldest(b.settings.Cache.Dir, limit/2)
 	if removed > 0 {
 		b.console.say("removed %s from the cache, what was not used for longest", bytesize(removed))
 	}

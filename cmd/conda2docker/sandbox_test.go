@@ -36,12 +36,8 @@ import (
 // makeSandbox is the sandbox that the examples run in; where "make sandbox" has made it already, this is quick.
 func makeSandbox(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
-	cache := os.Getenv("CONDA2DOCKER_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		require.NoError(t, err)
-		cache = filepath.Join(user, "conda2docker")
-	}
+	cache, err := sandbox.Cache()
+	require.NoError(t, err)
 	made, err := sandbox.Make(t.Context(), sandbox.Options{Dir: filepath.Join(cache, "sandbox"), Mirror: os.Getenv("DEBIAN_MIRROR"), Log: t.Logf})
 	require.NoError(t, err)
 	return made

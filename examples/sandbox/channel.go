@@ -80,8 +80,7 @@ func (c channel) whole() bool {
 	}
 	for subdir, records := range s.Records {
 		for _, r := range records {
-			ext := slices.ContainsFunc(recipes(), func(rc recipe) bool { return rc.Name == r.Name && rc.Bzip2 })
-			info, err := os.Stat(filepath.Join(c.dir, subdir, r.fileName(ext)))
+			info, err := os.Stat(filepath.Join(c.dir, subdir, r.fileName(c.isFormat(r.Name, ".tar.bz2"))))
 			if err != nil || info.Size() != r.Size {
 				return false
 			}

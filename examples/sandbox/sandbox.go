@@ -41,6 +41,15 @@ func (s *Sandbox) CUDABase() string { return filepath.Join(s.dir, "bases", "cuda
 // Advisories is the folder of the vulnerability database.
 func (s *Sandbox) Advisories() string { return filepath.Join(s.dir, "grype") }
 
+// Cache is conda2docker's cache on this machine, below which the examples keep their sandbox: $CONDA2DOCKER_CACHE, else the user's.
+func Cache() (string, error) {
+	if dir := os.Getenv("CONDA2DOCKER_CACHE"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "conda2docker"), err
+}
+
 // Make makes the parts of a sandbox that are not there yet. It goes on where an earlier, interrupted make stopped.
 func Make(ctx context.Context, o Options) (*Sandbox, error) {
 	if o.Log == nil {

@@ -74,12 +74,8 @@ func TestRecipesAreAlwaysTheSame(t *testing.T) {
 // open is the sandbox of this machine, which is made where it is not there yet.
 func open(t *testing.T) *Sandbox {
 	t.Helper()
-	cache := os.Getenv("CONDA2DOCKER_CACHE")
-	if cache == "" {
-		home, err := os.UserCacheDir()
-		require.NoError(t, err)
-		cache = filepath.Join(home, "conda2docker")
-	}
+	cache, err := Cache()
+	require.NoError(t, err)
 	s, err := Make(t.Context(), Options{Dir: filepath.Join(cache, "sandbox"), Mirror: os.Getenv("DEBIAN_MIRROR"), Log: t.Logf})
 	require.NoError(t, err)
 	return s
