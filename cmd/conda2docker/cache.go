@@ -176,7 +176,7 @@ func shrink(ctx context.Context, dir string, keep int64) (int64, error) {
 	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
 		return 0, fmt.Errorf("waiting until no build uses the cache %s: %w", dir, err)
 	}
-	defer lock.Unlock()
+	defer lock.Unlock() //nolint:errcheck // the process's end unlocks too
 	return removeOldest(dir, keep)
 }
 
@@ -241,7 +241,7 @@ func (s settings) cacheLimit() (int64, error) {
 }
 
 // trimCache keeps the cache below its limit, unless another build is using it: then that one will.
-func (b *build) trimCache(ctx context.Context) error {
+func (b *build) trimCache() error {
 	limit, err := b.settings.cacheLimit()
 	if err != nil {
 		return err
@@ -250,7 +250,7 @@ func (b *build) trimCache(ctx context.Context) error {
 	if free, err := lock.TryLock(); err != nil || !free {
 		return err
 	}
-	defer lock.Unlock()
+	defer lock.Unlock() //nolint:errcheck // the process's end unlocks too
 	removed, err := removeOldest(b.settings.Cache.Dir, limit/2)
 	if removed > 0 {
 		b.console.say("removed %s from the cache, what was not used for longest", bytesize(removed))

@@ -38,7 +38,7 @@ func (b *build) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.trimCache(ctx)
+	return b.trimCache()
 }
 
 func (b *build) stages(ctx context.Context) error {
