@@ -49,7 +49,9 @@ const toolPath = "/bin/tool"
 func newBase(t *testing.T, dir string) base.Image {
 	t.Helper()
 	tool := filepath.Join(t.TempDir(), "tool")
-	out, err := exec.Command("go", "build", "-ldflags", "-s -w", "-o", tool, "./testdata/tool").CombinedOutput()
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", tool, "./testdata/tool")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // there is no libc in the image
+	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
 	body, err := os.ReadFile(tool)
 	require.NoError(t, err)

@@ -62,21 +62,11 @@ type child struct {
 // startChild starts the engine in a process of its own, in namespaces of its own: however its parent ends, the
 // kernel then ends it, its containers and its mounts.
 func startChild(ctx context.Context, o Options) (_ *child, err error) {
-	if err := os.MkdirAll(o.Root, 0o700); err != nil {
-		return nil, err
-	}
-	if o.Root, err = realPath(o.Root); err != nil {
-		return nil, err
-	}
-	lock, err := lockRoot(ctx, o.Root, o.Say)
-	if err != nil {
+	var lock *os.File
+	if o.Root, lock, err = takeRoot(ctx, o); err != nil {
 		return nil, err
 	}
 	defer lock.Close() // the child has it too
-	if err := detachMounts(o.Root); err != nil {
-		return nil, err
-	}
-	removeCgroups(o.Root)
 	if err := errors.Join(os.RemoveAll(tempDir(o.Root)), os.MkdirAll(tempDir(o.Root), 0o700)); err != nil {
 		return nil, err
 	}
@@ -105,6 +95,44 @@ func startChild(ctx context.Context, o Options) (_ *child, err error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
+}
+
+// takeRoot locks the state folder, and clears away what a killed engine left of itself in the kernel.
+func takeRoot(ctx context.Context, o Options) (root string, lock *os.File, err error) {
+	if err := os.MkdirAll(o.Root, 0o700); err != nil {
+		return "", nil, err
+	}
+	if root, err = realPath(o.Root); err != nil {
+		return "", nil, err
+	}
+	if lock, err = lockRoot(ctx, root, o.Say); err != nil {
+		return "", nil, err
+	}
+	if err := detachMounts(root); err != nil {
+		return "", nil, errors.Join(err, lock.Close())
+	}
+	removeCgroups(root)
+	return root, lock, nil
+}
+
+// Remove takes away all that the embedded engine keeps in o.Root, without starting it: also what it cannot read any more.
+func Remove(ctx context.Context, o Options) error {
+	root, lock, err := takeRoot(ctx, o)
+	if err != nil {
+		return fmt.Errorf("removing the embedded BuildKit's state: %w", err)
+	}
+	defer lock.Close()
+	entries, err := os.ReadDir(root)
+	errs := []error{err}
+	for _, e := range entries {
+		if path := filepath.Join(root, e.Name()); path != lockPath(root) {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("removing the embedded BuildKit's state: %w", err)
+	}
+	return nil
 }
 
 // start runs the process and returns when it serves.
@@ -195,7 +223,7 @@ func (c *child) explain(err error) error {
 	if c.err == nil {
 		return fmt.Errorf("%w (the embedded BuildKit has ended)", err)
 	}
-	return fmt.Errorf("%w (the embedded BuildKit ended with %w%s)", err, c.err, c.log)
+	return fmt.Errorf("%w (the embedded BuildKit ended with %w%s)\nif its state in %s is damaged, \"conda2docker cache prune --keep 0\" removes it", err, c.err, c.log, c.root)
 }
 
 // close ends the child: orderly at first.

@@ -24,6 +24,9 @@ func (c *child) close() error            { return nil }
 
 func startChild(context.Context, Options) (*child, error) { return nil, needPlatform() }
 
+// Remove has nothing to take away here.
+func Remove(context.Context, Options) error { return nil }
+
 func needPlatform() error {
 	return fmt.Errorf("the embedded BuildKit runs on Linux only, not on %s: name one that runs elsewhere, "+
 		"such as --builder docker-container://NAME", runtime.GOOS)

@@ -98,6 +98,27 @@ func (r Registries) Resolve(ctx context.Context, ref name.Reference) (name.Diges
 	return ref.Context().Digest(desc.Digest.String()), nil
 }
 
+// CheckPush begins an upload to a repository and gives it up: nothing is left of it but the knowledge that the registry answers
+// and takes the credentials that there are.
+func (r Registries) CheckPush(ctx context.Context, repo name.Repository) error {
+	t, err := r.transport(repo.RegistryStr())
+	if err != nil {
+		return err
+	}
+	// The function takes no context; a registry that hangs is left by whoever cancels.
+	done := make(chan error, 1)
+	go func() { done <- remote.CheckPushPermission(repo.Tag("latest"), authn.DefaultKeychain, t) }()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("asking whether %s can be pushed to: %w", repo, err)
+	}
+	return nil
+}
+
 // Tag makes a tag point at an image that its repository holds already. It moves a name and assembles nothing.
 func (r Registries) Tag(ctx context.Context, image name.Digest, tag name.Tag) error {
 	if image.Context().Name() != tag.Context().Name() {

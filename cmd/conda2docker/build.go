@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -140,7 +141,7 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	if o.UpdateLock && o.Lock == "" {
 		return fail("update-lock", fmt.Errorf("needs --lock FILE"))
 	}
-	if err := o.keepInputs(); err != nil {
+	if err := errors.Join(o.keepInputs(), o.checkPlaces()); err != nil {
 		return buildOptions{}, usageError{err}
 	}
 	if o.Epoch, err = sourceDateEpoch(getenv); err != nil {
@@ -170,6 +171,29 @@ func (o buildOptions) keepInputs() error {
 		}
 	}
 	return nil
+}
+
+// checkPlaces finds the results that could not be written where they shall be, before there are any.
+func (o buildOptions) checkPlaces() error {
+	files := [][2]string{{"--lock", o.Lock}}
+	if o.Manifest != "-" {
+		files = append(files, [2]string{"--manifest", o.Manifest})
+	}
+	for _, out := range o.Outputs {
+		if out.Type == builder.OCITar {
+			files = append(files, [2]string{"--output", out.Path})
+		}
+	}
+	var errs []error
+	for _, f := range files {
+		if info, err := os.Stat(f[1]); f[1] != "" && err == nil && info.IsDir() {
+			errs = append(errs, fmt.Errorf("%s %s is a folder: name a file", f[0], f[1]))
+		}
+	}
+	if info, err := os.Stat(o.Evidence); o.Evidence != "" && err == nil && !info.IsDir() {
+		errs = append(errs, fmt.Errorf("--evidence %s is a file: name a folder", o.Evidence))
+	}
+	return errors.Join(errs...)
 }
 
 // sameFile reports whether two paths lead, or will lead, to one file.

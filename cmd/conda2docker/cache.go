@@ -147,17 +147,29 @@ func prune(ctx context.Context, env environment, s settings, keep int64) error {
 		if err != nil {
 			return err
 		}
-		eng, err := engine.Open(ctx, opts)
-		if err != nil {
-			return err
-		}
-		freed, err = eng.Prune(ctx, keep)
-		if err = errors.Join(err, eng.Close()); err != nil {
+		if freed, err = pruneEngine(ctx, opts, keep); err != nil {
 			return err
 		}
 	}
 	_, err = fmt.Fprintf(env.Stdout, "removed %s, and %s of BuildKit's\n", bytesize(removed), bytesize(freed))
 	return err
+}
+
+// pruneEngine prunes what the embedded BuildKit keeps. State that is damaged is removed whole, if nothing may stay.
+func pruneEngine(ctx context.Context, o engine.Options, keep int64) (freed int64, err error) {
+	before, err := size(o.Root, map[uint64]bool{})
+	if err != nil {
+		return 0, err
+	}
+	eng, err := engine.Open(ctx, o)
+	if err == nil {
+		freed, err = eng.Prune(ctx, keep)
+		err = errors.Join(err, eng.Close())
+	}
+	if err == nil || keep > 0 || ctx.Err() != nil {
+		return freed, err
+	}
+	return before, engine.Remove(ctx, o)
 }
 
 // entry is one thing of the cache that can be removed.

@@ -15,6 +15,7 @@ import (
 type console struct {
 	w     io.Writer
 	live  bool
+	quiet bool       // stages are not shown; what is said is
 	width func() int // of the terminal
 	now   func() time.Time
 
@@ -23,15 +24,13 @@ type console struct {
 
 func newConsole(w *os.File, mode string) *console {
 	fd := int(w.Fd())
-	c := &console{w: w, live: term.IsTerminal(fd) && mode != "plain" && mode != "quiet", now: time.Now}
+	quiet := mode == "quiet"
+	c := &console{w: w, live: term.IsTerminal(fd) && mode != "plain" && !quiet, quiet: quiet, now: time.Now}
 	c.width = func() int {
 		if columns, _, err := term.GetSize(fd); err == nil {
 			return columns
 		}
 		return 80
-	}
-	if mode == "quiet" {
-		c.w = io.Discard
 	}
 	return c
 }
@@ -46,6 +45,9 @@ func (c *console) stage(name string, run func(*stage) (string, error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clear()
+	if c.quiet {
+		return err
+	}
 	if err != nil {
 		_, _ = fmt.Fprintf(c.w, "✗ %-8s  %8s\n", name, took)
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,7 +26,7 @@ type input struct {
 
 // readInput reads the environment files, the overlay and conda's configuration. Nothing has been fetched or
 // written when it refuses something.
-func (b *build) readInput() (input, string, error) {
+func (b *build) readInput(ctx context.Context) (input, string, error) {
 	var in input
 	o := b.options
 	var files []envspec.File
@@ -58,7 +59,7 @@ func (b *build) readInput() (input, string, error) {
 		return in, "", err
 	}
 	if in.conda, err = condarc.Load(condarc.Options{Getenv: b.env.Getenv}); err != nil {
-		return in, "", err
+		return in, "", usageError{err}
 	}
 	if in.channels, err = b.channels(in); err != nil {
 		return in, "", err
@@ -67,6 +68,9 @@ func (b *build) readInput() (input, string, error) {
 		if err := b.canRunPip(); err != nil {
 			return in, "", err
 		}
+	}
+	if err := b.canPush(ctx, in.targets); err != nil {
+		return in, "", err
 	}
 	return in, fmt.Sprintf("%d conda and %d pip requirements", len(in.env.Dependencies), len(in.env.Pip)), nil
 }
@@ -86,6 +90,19 @@ func (b *build) canRunPip() error {
 		return usageError{errors.New("the pip section needs the network to install its packages: leave it out, or build without --offline")}
 	}
 	return b.needRuntime()
+}
+
+// canPush asks the registries, before the work is done that they shall keep.
+func (b *build) canPush(ctx context.Context, targets []name.Tag) error {
+	if !b.options.Push {
+		return nil
+	}
+	for _, t := range targets {
+		if err := b.settings.registries().CheckPush(ctx, t.Context()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // needRuntime says what the engine lacks to execute steps.

@@ -54,7 +54,7 @@ func (b *build) stages(ctx context.Context) error {
 		name string
 		run  func(*stage) (string, error)
 	}{
-		{"spec", func(*stage) (said string, err error) { in, said, err = b.readInput(); return }},
+		{"spec", func(*stage) (said string, err error) { in, said, err = b.readInput(ctx); return }},
 		{"resolve", func(s *stage) (said string, err error) { env, said, err = b.resolve(ctx, s, in); return }},
 		{"fetch", func(s *stage) (said string, err error) { ls, said, err = b.makeLayers(ctx, s, in, env); return }},
 		{"build", func(s *stage) (said string, err error) { img, said, err = b.assemble(ctx, s, in, env, ls); return }},

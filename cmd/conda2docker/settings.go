@@ -64,17 +64,17 @@ func loadSettings(getenv func(string) string) (settings, error) {
 		dec := yaml.NewDecoder(f)
 		dec.KnownFields(true)
 		if err := dec.Decode(&s); err != nil {
-			return settings{}, fmt.Errorf("reading settings %s: %w", path, err)
+			return settings{}, usageError{fmt.Errorf("reading settings %s: %w", path, err)}
 		}
 	case named || !errors.Is(err, fs.ErrNotExist):
-		return settings{}, fmt.Errorf("reading settings: %w", err)
+		return settings{}, usageError{fmt.Errorf("reading settings: %w", err)}
 	}
 	if s.Cache.Dir == "" {
 		s.Cache.Dir = getenv("CONDA2DOCKER_CACHE")
 	}
 	if s.Cache.Dir == "" {
 		if getenv("HOME") == "" && getenv("XDG_CACHE_HOME") == "" {
-			return settings{}, errors.New("there is no HOME to keep the cache in: name a folder with CONDA2DOCKER_CACHE")
+			return settings{}, usageError{errors.New("there is no HOME to keep the cache in: name a folder with CONDA2DOCKER_CACHE")}
 		}
 		s.Cache.Dir = filepath.Join(cacheHome(getenv), "conda2docker")
 	}
