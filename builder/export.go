@@ -143,8 +143,32 @@ func replaceable(path string) error {
 	return nil
 }
 
-// exportTar streams the layout into a tar file, with what older Docker versions look for beside it.
-func (i Image) exportTar(ctx context.Context, path string, desc ocispecs.Descriptor, ref string) (err error) {
+// exportTar writes the image to a tar file.
+func (i Image) exportTar(ctx context.Context, path string, desc ocispecs.Descriptor, ref string) error {
+	path, inPlace, err := Destination(path)
+	if err != nil {
+		return err
+	}
+	if inPlace {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(i.writeTar(ctx, f, desc, ref), f.Close())
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // moved away, when all went well
+	if err := errors.Join(i.writeTar(ctx, f, desc, ref), f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// writeTar streams the layout into a tar archive, with what older Docker versions look for beside it.
+func (i Image) writeTar(ctx context.Context, out io.Writer, desc ocispecs.Descriptor, ref string) error {
 	index, marker, err := layoutFiles(desc)
 	if err != nil {
 		return err
@@ -153,13 +177,7 @@ func (i Image) exportTar(ctx context.Context, path string, desc ocispecs.Descrip
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), unfinished)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // moved away, when all went well
-	defer f.Close()           // closed below, when all went well
-	w := tar.NewWriter(f)
+	w := tar.NewWriter(out)
 	for _, e := range []struct {
 		name string
 		body []byte
@@ -174,17 +192,14 @@ func (i Image) exportTar(ctx context.Context, path string, desc ocispecs.Descrip
 		}
 	}
 	for _, d := range i.blobs() {
-		if err := errors.Join(ctx.Err()); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := i.writeBlob(w, d); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(w.Close(), f.Chmod(0o644), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return w.Close()
 }
 
 func (i Image) writeBlob(w *tar.Writer, d digest.Digest) error {

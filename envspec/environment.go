@@ -76,7 +76,7 @@ func ParseEnvironment(files []File, opts Options) (Environment, []Warning, error
 	if opts.Subdir == "" {
 		opts.Subdir = conda.Linux64
 	}
-	m := merger{opts: opts}
+	m := merger{opts: opts, seen: map[string]bool{}}
 	for _, f := range files {
 		if err := m.add(f); err != nil {
 			return Environment{}, nil, err

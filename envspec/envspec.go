@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // File is an input file.
@@ -77,6 +80,32 @@ type Warning struct {
 
 // String is the warning with its place, on one line.
 func (w Warning) String() string { return w.Position.String() + ": warning: " + w.Msg }
+
+// excerptWidth is how much of a line an error shows, in characters.
+const excerptWidth = 160
+
+// excerpt is the part of a line around its character n, and where n is in it. What a terminal would obey is not shown.
+func excerpt(line string, n int) (string, int) {
+	runes := []rune(line)
+	for i, r := range runes {
+		if r != '\t' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf)) {
+			runes[i] = utf8.RuneError
+		}
+	}
+	if len(runes) <= excerptWidth {
+		return string(runes), n
+	}
+	start := max(0, min(n-excerptWidth/2, len(runes)-excerptWidth))
+	end := start + excerptWidth
+	part := slices.Clone(runes[start:end])
+	if start > 0 {
+		part[0] = '…'
+	}
+	if end < len(runes) {
+		part[len(part)-1] = '…'
+	}
+	return string(part), n - start
+}
 
 // caretPad is the blank text that puts a caret below character n of line, keeping its tabs.
 func caretPad(line string, n int) string {

@@ -158,12 +158,41 @@ func TestCharactersThatAreNotYAML(t *testing.T) {
 	for text, want := range map[string]string{
 		"name: caf\xe9\n":                   "e.yml:1:10: this byte (0xe9) is not UTF-8: save the file as UTF-8",
 		"a: b\nname: \x1b[0m\n":             "e.yml:2:7: the control character U+001B is not allowed in YAML",
-		"\xff\xfen\x00a\x00m\x00e\x00:\x00": "e.yml:1:1: this byte (0xff) is not UTF-8: save the file as UTF-8",
+		"\xff\xfen\x00a\x00m\x00e\x00:\x00": "e.yml:1:1: the file is UTF-16, as PowerShell writes it: save it as UTF-8",
 	} {
 		_, _, err := ParseEnvironment([]File{{Path: "e.yml", Data: []byte(text)}}, Options{})
 		require.Error(t, err)
 		require.Equal(t, want, strings.SplitN(err.Error(), "\n", 2)[0])
+		require.NotContains(t, err.Error(), "\x1b")
 	}
+}
+
+func TestExcerpt(t *testing.T) {
+	t.Parallel()
+	long := "dependencies: [" + strings.Repeat("a, ", 1000) + "{npm: []}" + strings.Repeat(", b", 1000) + "]"
+	_, _, err := ParseEnvironment([]File{{Path: "e.yml", Data: []byte(long)}}, Options{})
+	require.Error(t, err)
+	lines := strings.Split(err.Error(), "\n")
+	require.Len(t, lines, 3)
+	require.Len(t, []rune(lines[1]), len("    1 | ")+excerptWidth)
+	at := strings.IndexByte(lines[2], '^')
+	require.Equal(t, "npm", string([]rune(lines[1])[at:at+3]), err.Error())
+}
+
+// What is asked for twice is asked for once.
+func TestDependencyRepeated(t *testing.T) {
+	t.Parallel()
+	files := []File{
+		{Path: "a.yml", Data: []byte("dependencies: [numpy >=1.2, python, numpy>=1.2]")},
+		{Path: "b.yml", Data: []byte("dependencies: [python, numpy]")},
+	}
+	env, _, err := ParseEnvironment(files, Options{})
+	require.NoError(t, err)
+	var got []string
+	for _, d := range env.Dependencies {
+		got = append(got, d.Text)
+	}
+	require.Equal(t, []string{"numpy >=1.2", "python", "numpy"}, got)
 }
 
 func TestRequirements(t *testing.T) {
@@ -437,5 +466,5 @@ func TestSpecs(t *testing.T) {
 	for _, s := range parse(t, "dependencies: [b, 'a >=1', b]").Specs() {
 		got = append(got, s.String())
 	}
-	require.Equal(t, []string{"b", "a[version='>=1']", "b"}, got)
+	require.Equal(t, []string{"b", "a[version='>=1']"}, got)
 }

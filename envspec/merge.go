@@ -18,6 +18,7 @@ type merger struct {
 	env             Environment
 	warnings        []Warning
 	hasDependencies bool
+	seen            map[string]bool // dependencies, in their canonical form
 	first           *reader
 }
 
@@ -252,6 +253,11 @@ func (r *reader) dependency(n *yaml.Node) error {
 	if !spec.IsExact() && spec.URL == "" {
 		return r.errorf(n, "dependencies: %q does not name one package", text)
 	}
+	key := r.category + "\n" + spec.String()
+	if r.seen[key] {
+		return nil // files that are merged often ask for the same
+	}
+	r.seen[key] = true
 	r.env.Dependencies = append(r.env.Dependencies, Dependency{Spec: spec, Text: text, Category: r.category, Position: r.at(n)})
 	return nil
 }

@@ -113,7 +113,7 @@ func (s *source) wrap(n *yaml.Node, err error, format string, args ...any) *Erro
 }
 
 func (s *source) errorAt(p Position, err error, format string, args ...any) *Error {
-	line, caret := redactAt(s.line(p.Line), p.Column-1)
+	line, caret := excerpt(redactAt(s.line(p.Line), p.Column-1))
 	return &Error{Position: p, Source: line, Msg: redact(fmt.Sprintf(format, args...)), Err: err, caret: caret}
 }
 
@@ -161,6 +161,9 @@ func isEmpty(n *yaml.Node) bool {
 
 // checkCharacters refuses what is not a YAML character, where it is.
 func (s *source) checkCharacters() error {
+	if strings.HasPrefix(s.text, "\xff\xfe") || strings.HasPrefix(s.text, "\xfe\xff") {
+		return s.errorAt(s.position(0), nil, "the file is UTF-16, as PowerShell writes it: save it as UTF-8")
+	}
 	for i, r := range s.text {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(s.text[i:], string(utf8.RuneError)):

@@ -66,7 +66,7 @@ func (c cache) store(digest, prefix string, data []byte) error {
 		return err
 	}
 	defer enc.Close()
-	f, err := os.CreateTemp(c.dir, "partial-")
+	f, err := os.CreateTemp(c.dir, ".tmp-")
 	if err != nil {
 		return fmt.Errorf("keeping the scan of %s: %w", digest, err)
 	}

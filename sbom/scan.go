@@ -32,7 +32,7 @@ const toolName = "conda2docker"
 // scan lists the packages in an image's bytes, as Syft's own JSON. The layers are unpacked into a folder of
 // their own below tempDir, which is removed again.
 func scan(ctx context.Context, img v1.Image, digest, prefix, tempDir string) (_ []byte, err error) {
-	layers, err := os.MkdirTemp(tempDir, "sbom-layers-")
+	layers, err := os.MkdirTemp(tempDir, ".tmp-layers-")
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -60,20 +61,54 @@ func refuseUsage(commands []*cli.Command) {
 	}
 }
 
-// environmentFiles are the positional arguments; flags after them are a mistake that is easily made, so
-// they are named and not taken for files.
+// environmentFiles are the positional arguments.
 func environmentFiles(c *cli.Context) ([]string, error) {
 	files := c.Args().Slice()
 	if len(files) == 0 {
 		return nil, usageError{fmt.Errorf("%s needs an environment file, for example: conda2docker %s environment.yml", c.Command.Name, c.Command.Name)}
 	}
-	for _, f := range files {
-		if f == "-" {
-			return nil, usageError{errors.New("the environment is read from a file, not from standard input")}
-		}
-		if strings.HasPrefix(f, "-") {
-			return nil, usageError{fmt.Errorf("flag %s stands after the environment file: put flags first", f)}
-		}
+	if slices.Contains(files, "-") {
+		return nil, usageError{errors.New("the environment is read from a file, not from standard input")}
 	}
 	return files, nil
+}
+
+// flagsFirst moves the flags of a command before its arguments, where the library wants them and few people write them. What
+// follows "--" is left alone.
+func flagsFirst(app *cli.App, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	command := app.Command(args[1])
+	if command == nil || len(command.Subcommands) > 0 {
+		return args
+	}
+	takesValue := map[string]bool{}
+	for _, f := range command.Flags {
+		_, isBool := f.(*cli.BoolFlag)
+		for _, name := range f.Names() {
+			takesValue[name] = !isBool
+		}
+	}
+	var flags, rest []string
+	for words := args[2:]; len(words) > 0; words = words[1:] {
+		word := words[0]
+		if word == "--" {
+			rest = append(rest, words...)
+			break
+		}
+		if !strings.HasPrefix(word, "-") || word == "-" {
+			rest = append(rest, word)
+			continue
+		}
+		flags = append(flags, word)
+		if !takesValue[strings.TrimLeft(word, "-")] {
+			continue
+		}
+		if words = words[1:]; len(words) == 0 {
+			return slices.Concat(args[:2], flags) // for the library to complain that the value is missing
+		}
+		flags = append(flags, words[0])
+	}
+	return slices.Concat(args[:2], flags, rest)
 }

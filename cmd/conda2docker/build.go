@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func buildCommand(env environment) *cli.Command {
 			&cli.BoolFlag{Name: "update-lock", Usage: "resolve anew and write --lock, whatever it says"},
 			&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "`REFERENCE` that the image gets; may be repeated"},
 			&cli.BoolFlag{Name: "push", Usage: "push to the registries of the tags"},
-			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "also write the image as oci-dir=`FOLDER` or oci=FILE.tar; may be repeated"},
+			&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "also write the image as oci-dir=`FOLDER` or oci=FILE.tar (oci=-: to standard output); may be repeated"},
 			&cli.StringFlag{Name: "manifest", Value: "-", Usage: "`FILE` for the final RuntimeEnvironment, - for standard output"},
 			&cli.StringFlag{Name: "evidence", Usage: "`FOLDER` for lock, SBOMs and scan report (default: in the cache)"},
 			&cli.StringFlag{Name: "accelerator", Value: "auto", Usage: "auto, cpu or cuda: which base, and whether there is a GPU driver"},
@@ -185,6 +186,9 @@ func (o buildOptions) checkPlaces() error {
 		}
 	}
 	var errs []error
+	if o.Push && o.Manifest == "-" && slices.ContainsFunc(o.Outputs, toStdout) {
+		errs = append(errs, errors.New("the image and the manifest would both be written to standard output: name a file with --manifest"))
+	}
 	for _, f := range files {
 		if info, err := os.Stat(f[1]); f[1] != "" && err == nil && info.IsDir() {
 			errs = append(errs, fmt.Errorf("%s %s is a folder: name a file", f[0], f[1]))
@@ -195,6 +199,10 @@ func (o buildOptions) checkPlaces() error {
 	}
 	return errors.Join(errs...)
 }
+
+const standardOutput = "/dev/stdout"
+
+func toStdout(o builder.Output) bool { return o.Path == standardOutput }
 
 // sameFile reports whether two paths lead, or will lead, to one file.
 func sameFile(a, b string) bool {
@@ -223,6 +231,9 @@ func parseOutput(s string) (builder.Output, error) {
 	}
 	if (out.Type != "oci-dir" && out.Type != "oci") || out.Path == "" {
 		return out, fmt.Errorf("%q: want oci-dir=FOLDER or oci=FILE.tar", s)
+	}
+	if out.Path == "-" && out.Type == builder.OCITar {
+		out.Path = standardOutput
 	}
 	if _, err := os.Lstat(out.Path); err == nil && out.Type == "oci-dir" {
 		entries, err := os.ReadDir(out.Path)

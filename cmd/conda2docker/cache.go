@@ -240,6 +240,26 @@ func cacheEntries(dir string) (entries []entry, total int64, err error) {
 	return entries, total, nil
 }
 
+// clearUnfinished removes what is not whole and never will be: the caller holds the cache's lock, so nobody works on it.
+func clearUnfinished(dir string) error {
+	for _, k := range cacheKinds() {
+		for _, depth := range []string{"", "*"} {
+			for _, name := range []string{".tmp-*", ".unfinished-*"} {
+				left, err := filepath.Glob(filepath.Join(dir, k[0], depth, name))
+				if err != nil {
+					return err
+				}
+				for _, path := range left {
+					if err := os.RemoveAll(path); err != nil {
+						return fmt.Errorf("clearing away what a killed build left: %w", err)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // cacheLimit is how large the cache may be when a build is done: half of it for BuildKit, half for the rest.
 func (s settings) cacheLimit() (int64, error) {
 	if s.Cache.Limit == "" {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"strings"
+	"syscall"
 
 	"github.com/datalayer/conda2docker/conda/solve"
 	"github.com/datalayer/conda2docker/scan"
@@ -25,6 +27,14 @@ func (e usageError) Unwrap() error { return e.error }
 type staleLockError struct{ error }
 
 func (e staleLockError) Unwrap() error { return e.error }
+
+// remedy is what to do about an error that says, somewhere deep inside, that the disk is full.
+func remedy(err error) string {
+	if !errors.Is(err, syscall.ENOSPC) && !strings.Contains(err.Error(), syscall.ENOSPC.Error()) { // BuildKit's errors are text
+		return ""
+	}
+	return "\nthe disk is full: free some of it, remove what the cache can do without (conda2docker cache prune --keep 0), or name another folder with CONDA2DOCKER_CACHE"
+}
 
 // exitCode is the program's exit code for an error.
 func exitCode(err error) int {

@@ -5,34 +5,52 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/datalayer/conda2docker/builder"
 )
 
 // stagedFile is a file that is on disk but does not have its name yet.
-type stagedFile struct{ tmp, path string }
+type stagedFile struct {
+	tmp, path string
+	body      []byte // of what can only be written in its place, such as a pipe
+}
 
 // stageFile writes a file beside where it is to be: whatever can fail about it fails here. Its folder is made if needed.
 func stageFile(path string, body []byte) (stagedFile, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	fail := func(err error) (stagedFile, error) {
 		return stagedFile{}, fmt.Errorf("writing %s: %w", path, err)
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return stagedFile{}, fmt.Errorf("writing %s: it is a folder, name a file", path)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	final, inPlace, err := builder.Destination(path)
 	if err != nil {
-		return stagedFile{}, fmt.Errorf("writing %s: %w", path, err)
+		return fail(err)
 	}
-	f := stagedFile{tmp: tmp.Name(), path: path}
+	if inPlace {
+		return stagedFile{path: final, body: body}, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
+		return fail(err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(final), "."+filepath.Base(final)+"-*")
+	if err != nil {
+		return fail(err)
+	}
+	f := stagedFile{tmp: tmp.Name(), path: final}
 	_, err = tmp.Write(body)
 	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
 		f.discard()
-		return stagedFile{}, fmt.Errorf("writing %s: %w", path, err)
+		return fail(err)
 	}
 	return f, nil
 }
 
 // commit gives the file its name.
 func (f stagedFile) commit() error {
+	if f.tmp == "" {
+		if err := os.WriteFile(f.path, f.body, 0o644); err != nil {
+			return fmt.Errorf("writing %s: %w", f.path, err)
+		}
+		return nil
+	}
 	if err := os.Rename(f.tmp, f.path); err != nil {
 		f.discard()
 		return fmt.Errorf("writing %s: %w", f.path, err)
@@ -41,7 +59,11 @@ func (f stagedFile) commit() error {
 }
 
 // discard removes the file, unless it was committed.
-func (f stagedFile) discard() { _ = os.Remove(f.tmp) }
+func (f stagedFile) discard() {
+	if f.tmp != "" {
+		_ = os.Remove(f.tmp)
+	}
+}
 
 // writeWhole writes a file that is there whole or not at all.
 func writeWhole(path string, body []byte) error {

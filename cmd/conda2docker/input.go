@@ -31,9 +31,9 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 	o := b.options
 	var files []envspec.File
 	for _, path := range o.Files {
-		f, err := envspec.ReadFile(path)
+		f, err := readInputFile(ctx, path)
 		if err != nil {
-			return in, "", usageError{err}
+			return in, "", err
 		}
 		files = append(files, f)
 	}
@@ -43,9 +43,9 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 		return in, "", inputError(err)
 	}
 	if o.Overlay != "" {
-		f, err := envspec.ReadFile(o.Overlay)
+		f, err := readInputFile(ctx, o.Overlay)
 		if err != nil {
-			return in, "", usageError{err}
+			return in, "", err
 		}
 		if in.overlay, err = envspec.ParseOverlay(f, b.env.Getenv); err != nil {
 			return in, "", inputError(err)
@@ -73,6 +73,28 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 		return in, "", err
 	}
 	return in, fmt.Sprintf("%d conda and %d pip requirements", len(in.env.Dependencies), len(in.env.Pip)), nil
+}
+
+// readInputFile reads an input file, which may be a pipe that nobody ever writes to.
+func readInputFile(ctx context.Context, path string) (envspec.File, error) {
+	type result struct {
+		file envspec.File
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		f, err := envspec.ReadFile(path)
+		read <- result{f, err}
+	}()
+	select {
+	case r := <-read:
+		if r.err != nil {
+			return envspec.File{}, usageError{r.err}
+		}
+		return r.file, nil
+	case <-ctx.Done():
+		return envspec.File{}, fmt.Errorf("reading %s: %w", path, ctx.Err())
+	}
 }
 
 // inputError makes a fault in a file that the user wrote an error of usage.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -17,18 +18,45 @@ var version = "dev"
 
 func main() {
 	engine.ChildMain() // does not return in the process that is the embedded engine
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := newApp(environment{Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}).RunContext(ctx, os.Args)
-	interrupted := ctx.Err() != nil
-	stop()
-	if err == nil {
-		return
-	}
-	if interrupted {
+	// What is in the cache and in the images is nobody's to change, whatever the caller's mask allows.
+	syscall.Umask(syscall.Umask(0o022) | 0o022)
+	ctx, received := untilSignal()
+	app := newApp(environment{Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr})
+	err := app.RunContext(ctx, flagsFirst(app, os.Args))
+	switch sig := received(); {
+	case err == nil:
+	case sig != 0:
 		fmt.Fprintln(os.Stderr, "conda2docker: interrupted; what was fetched and built so far is kept for the next run")
-		os.Exit(exitError)
+		os.Exit(128 + int(sig))
+	default:
+		fmt.Fprintf(os.Stderr, "conda2docker: %v%s\n", err, remedy(err))
+		os.Exit(exitCode(err))
 	}
-	fmt.Fprintf(os.Stderr, "conda2docker: %v\n", err)
-	os.Exit(exitCode(err))
 }
+
+// untilSignal is a context that ends with the first signal to stop; a second one ends the program at once. Received is that
+// signal, 0 while there was none. A signal that the caller had ignored, as nohup does, stays so.
+func untilSignal() (ctx context.Context, received func() syscall.Signal) {
+	signals := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		sig, _ := (<-signals).(syscall.Signal)
+		signal.Stop(signals)
+		cancel(signalError{sig})
+	}()
+	return ctx, func() syscall.Signal {
+		var sig signalError
+		errors.As(context.Cause(ctx), &sig)
+		return sig.Signal
+	}
+}
+
+// signalError is a signal as the cause of a context's end.
+type signalError struct{ syscall.Signal }
+
+func (e signalError) Error() string { return e.String() }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gofrs/flock"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/datalayer/conda2docker/builder/engine"
 	"github.com/datalayer/conda2docker/builder/registry"
@@ -73,14 +75,26 @@ func (b *build) stages(ctx context.Context) error {
 	return nil
 }
 
-// useCache marks the cache as used, so that no prune takes away what this build counts on.
+// useCache marks the cache as used, so that no prune takes away what this build counts on. The first to use it clears away what
+// builds left that were killed.
 func (b *build) useCache(ctx context.Context) (func(), error) {
-	if err := os.MkdirAll(b.settings.Cache.Dir, 0o755); err != nil {
+	dir := b.settings.Cache.Dir
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the cache: %w", err)
 	}
-	lock := flock.New(filepath.Join(b.settings.Cache.Dir, cacheLock))
-	if _, err := lock.TryRLockContext(ctx, 200*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("waiting for the cache %s: %w", b.settings.Cache.Dir, err)
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return nil, fmt.Errorf("the cache %s cannot be written (%w): name a folder with CONDA2DOCKER_CACHE", dir, err)
+	}
+	lock := flock.New(filepath.Join(dir, cacheLock))
+	alone, err := lock.TryLock()
+	if err == nil && alone {
+		err = errors.Join(clearUnfinished(dir), lock.Unlock())
+	}
+	if err == nil {
+		_, err = lock.TryRLockContext(ctx, 200*time.Millisecond)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking the cache %s: %w", dir, err)
 	}
 	return func() { _ = lock.Unlock() }, nil
 }

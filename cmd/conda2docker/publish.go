@@ -55,6 +55,9 @@ func (b *build) places(img built) []byte {
 	}
 	var out []byte
 	for _, o := range b.options.Outputs {
+		if toStdout(o) {
+			continue // the image itself is there
+		}
 		out = fmt.Appendln(out, o.Path)
 	}
 	return out

@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -101,6 +102,10 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 	require.Equal(t, "https://a.org/t/<TOKEN>/forge", fetch.Redact("https://me:secret@a.org/t/secret/forge"))
 	require.Equal(t, "https://a.org/t/<TOKEN>", fetch.Redact("https://a.org/t/secret"))
 	require.Equal(t, "https://a.org/at/x/y", fetch.Redact("https://a.org/at/x/y"))
+
+	full := errors.New(`write /tmp/t/cache/a.conda: no space left after https://me:secret@a.org/api/t/secret/x, "/t/secret/y" and file:///t/b`)
+	require.EqualError(t, &fetch.RequestError{URL: "https://a.org/a.conda", Err: full},
+		`https://a.org/a.conda: write /tmp/t/cache/a.conda: no space left after https://a.org/api/t/<TOKEN>/x, "/t/<TOKEN>/y" and file:///t/b`)
 }
 
 func TestNetrc(t *testing.T) {
