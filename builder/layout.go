@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -28,24 +27,13 @@ type layout struct {
 
 var _ content.Store = (*layout)(nil)
 
-const (
-	unfinished    = ".unfinished-"
-	unfinishedAge = 24 * time.Hour
-)
+// unfinished begins the names of files and folders that are not whole yet.
+const unfinished = ".tmp-"
 
-// newLayout begins a layout in a folder of layouts, and clears away what killed builds left there.
+// newLayout begins a layout in a folder of layouts.
 func newLayout(parent string, known map[digest.Digest]string) (*layout, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return nil, err
-	}
-	entries, err := os.ReadDir(parent)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), unfinished) && time.Since(info.ModTime()) > unfinishedAge {
-			_ = os.RemoveAll(filepath.Join(parent, e.Name()))
-		}
 	}
 	dir, err := os.MkdirTemp(parent, unfinished)
 	if err != nil {

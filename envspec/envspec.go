@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -97,7 +96,7 @@ func excerpt(line string, n int) (string, int) {
 	}
 	start := max(0, min(n-excerptWidth/2, len(runes)-excerptWidth))
 	end := start + excerptWidth
-	part := slices.Clone(runes[start:end])
+	part := runes[start:end]
 	if start > 0 {
 		part[0] = '…'
 	}

@@ -151,23 +151,33 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	return o, nil
 }
 
-// keepInputs refuses to write over a file that is read.
-func (o buildOptions) keepInputs() error {
-	written := [][2]string{{"--lock", o.Lock}}
+// result is a file or folder that a build writes, and the flag that names it.
+type result struct {
+	flag, path string
+	folder     bool
+}
+
+func (o buildOptions) results() []result {
+	out := []result{{flag: "--lock", path: o.Lock}, {flag: "--evidence", path: o.Evidence, folder: true}}
 	if o.Manifest != "-" {
-		written = append(written, [2]string{"--manifest", o.Manifest})
+		out = append(out, result{flag: "--manifest", path: o.Manifest})
 	}
-	for _, out := range o.Outputs {
-		written = append(written, [2]string{"--output", out.Path})
+	for _, e := range o.Outputs {
+		out = append(out, result{flag: "--output", path: e.Path, folder: e.Type == builder.OCIDir})
 	}
-	for i, w := range written {
+	return slices.DeleteFunc(out, func(r result) bool { return r.path == "" })
+}
+
+// keepInputs refuses to write over a file that is read. The lock is both: only other results must not be written over it.
+func (o buildOptions) keepInputs() error {
+	for _, w := range o.results() {
 		read := append([]string{o.Overlay}, o.Files...)
-		if i > 0 {
+		if w.flag != "--lock" {
 			read = append(read, o.Lock)
 		}
 		for _, r := range read {
-			if r != "" && w[1] != "" && sameFile(r, w[1]) {
-				return fmt.Errorf("%s %s would be written over %s, which is read: name another file", w[0], w[1], r)
+			if r != "" && sameFile(r, w.path) {
+				return fmt.Errorf("%s %s would be written over %s, which is read: name another file", w.flag, w.path, r)
 			}
 		}
 	}
@@ -176,26 +186,19 @@ func (o buildOptions) keepInputs() error {
 
 // checkPlaces finds the results that could not be written where they shall be, before there are any.
 func (o buildOptions) checkPlaces() error {
-	files := [][2]string{{"--lock", o.Lock}}
-	if o.Manifest != "-" {
-		files = append(files, [2]string{"--manifest", o.Manifest})
-	}
-	for _, out := range o.Outputs {
-		if out.Type == builder.OCITar {
-			files = append(files, [2]string{"--output", out.Path})
-		}
-	}
 	var errs []error
 	if o.Push && o.Manifest == "-" && slices.ContainsFunc(o.Outputs, toStdout) {
 		errs = append(errs, errors.New("the image and the manifest would both be written to standard output: name a file with --manifest"))
 	}
-	for _, f := range files {
-		if info, err := os.Stat(f[1]); f[1] != "" && err == nil && info.IsDir() {
-			errs = append(errs, fmt.Errorf("%s %s is a folder: name a file", f[0], f[1]))
+	for _, w := range o.results() {
+		info, err := os.Stat(w.path)
+		switch {
+		case err != nil || info.IsDir() == w.folder:
+		case w.folder:
+			errs = append(errs, fmt.Errorf("%s %s is a file: name a folder", w.flag, w.path))
+		default:
+			errs = append(errs, fmt.Errorf("%s %s is a folder: name a file", w.flag, w.path))
 		}
-	}
-	if info, err := os.Stat(o.Evidence); o.Evidence != "" && err == nil && !info.IsDir() {
-		errs = append(errs, fmt.Errorf("--evidence %s is a file: name a folder", o.Evidence))
 	}
 	return errors.Join(errs...)
 }

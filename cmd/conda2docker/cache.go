@@ -157,10 +157,6 @@ func prune(ctx context.Context, env environment, s settings, keep int64) error {
 
 // pruneEngine prunes what the embedded BuildKit keeps. State that is damaged is removed whole, if nothing may stay.
 func pruneEngine(ctx context.Context, o engine.Options, keep int64) (freed int64, err error) {
-	before, err := size(o.Root, map[uint64]bool{})
-	if err != nil {
-		return 0, err
-	}
 	eng, err := engine.Open(ctx, o)
 	if err == nil {
 		freed, err = eng.Prune(ctx, keep)
@@ -169,7 +165,8 @@ func pruneEngine(ctx context.Context, o engine.Options, keep int64) (freed int64
 	if err == nil || keep > 0 || ctx.Err() != nil {
 		return freed, err
 	}
-	return before, engine.Remove(ctx, o)
+	rest, err := size(o.Root, map[uint64]bool{})
+	return freed + rest, errors.Join(err, engine.Remove(ctx, o))
 }
 
 // entry is one thing of the cache that can be removed.
@@ -240,19 +237,19 @@ func cacheEntries(dir string) (entries []entry, total int64, err error) {
 	return entries, total, nil
 }
 
-// clearUnfinished removes what is not whole and never will be: the caller holds the cache's lock, so nobody works on it.
+// clearUnfinished removes what is not whole and never will be: the caller holds the cache's lock, so nobody works on it. Every
+// package that writes to the cache calls it ".tmp-*" until it is whole, in its folder or one below.
 func clearUnfinished(dir string) error {
+	cache := os.DirFS(dir)
 	for _, k := range cacheKinds() {
-		for _, depth := range []string{"", "*"} {
-			for _, name := range []string{".tmp-*", ".unfinished-*"} {
-				left, err := filepath.Glob(filepath.Join(dir, k[0], depth, name))
-				if err != nil {
-					return err
-				}
-				for _, path := range left {
-					if err := os.RemoveAll(path); err != nil {
-						return fmt.Errorf("clearing away what a killed build left: %w", err)
-					}
+		for _, pattern := range []string{"/.tmp-*", "/*/.tmp-*"} {
+			left, err := fs.Glob(cache, k[0]+pattern)
+			if err != nil {
+				return err
+			}
+			for _, name := range left {
+				if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+					return fmt.Errorf("clearing away what a killed build left: %w", err)
 				}
 			}
 		}

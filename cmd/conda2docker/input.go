@@ -77,14 +77,14 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 
 // readInputFile reads an input file, which may be a pipe that nobody ever writes to.
 func readInputFile(ctx context.Context, path string) (envspec.File, error) {
-	type result struct {
+	type answer struct {
 		file envspec.File
 		err  error
 	}
-	read := make(chan result, 1)
+	read := make(chan answer, 1)
 	go func() {
 		f, err := envspec.ReadFile(path)
-		read <- result{f, err}
+		read <- answer{f, err}
 	}()
 	select {
 	case r := <-read:
@@ -119,8 +119,14 @@ func (b *build) canPush(ctx context.Context, targets []name.Tag) error {
 	if !b.options.Push {
 		return nil
 	}
+	asked := map[string]bool{}
 	for _, t := range targets {
-		if err := b.settings.registries().CheckPush(ctx, t.Context()); err != nil {
+		repo := t.Context()
+		if asked[repo.Name()] {
+			continue
+		}
+		asked[repo.Name()] = true
+		if err := b.settings.registries().CheckPush(ctx, repo); err != nil {
 			return err
 		}
 	}

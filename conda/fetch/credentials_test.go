@@ -103,9 +103,17 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 	require.Equal(t, "https://a.org/t/<TOKEN>", fetch.Redact("https://a.org/t/secret"))
 	require.Equal(t, "https://a.org/at/x/y", fetch.Redact("https://a.org/at/x/y"))
 
-	full := errors.New(`write /tmp/t/cache/a.conda: no space left after https://me:secret@a.org/api/t/secret/x, "/t/secret/y" and file:///t/b`)
-	require.EqualError(t, &fetch.RequestError{URL: "https://a.org/a.conda", Err: full},
-		`https://a.org/a.conda: write /tmp/t/cache/a.conda: no space left after https://a.org/api/t/<TOKEN>/x, "/t/<TOKEN>/y" and file:///t/b`)
+	answer := errors.New(`no https://me:secret@a.org/api/t/secret/x, "/t/secret/y" or /t/secret`)
+	require.EqualError(t, &fetch.RequestError{URL: "https://a.org/a.conda", Err: answer},
+		`https://a.org/a.conda: no https://a.org/api/t/<TOKEN>/x, "/t/<TOKEN>/y" or /t/<TOKEN>`)
+
+	// The path of a file on this machine is no URL, and is needed to find it.
+	channel := condatest.NewChannel(t)
+	missing := filepath.Join(t.TempDir(), "t", "cache", "repodata.json")
+	client, err := fetch.New(fetch.Options{})
+	require.NoError(t, err)
+	_, err = client.Save(t.Context(), fetch.Request{URL: channel.URL + "/noarch/repodata.json"}, missing)
+	require.ErrorContains(t, err, filepath.Dir(missing))
 }
 
 func TestNetrc(t *testing.T) {

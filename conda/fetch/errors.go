@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strings"
 	"time"
 )
 
@@ -47,7 +46,11 @@ type RequestError struct {
 }
 
 func (e *RequestError) Error() string {
-	return e.URL + fromMirror(e.Mirror) + ": " + redactText(e.Err.Error())
+	cause := e.Err.Error()
+	if local := (*localError)(nil); !errors.As(e.Err, &local) { // whose paths may look like tokens and are none
+		cause = Redact(cause)
+	}
+	return e.URL + fromMirror(e.Mirror) + ": " + cause
 }
 
 func (e *RequestError) Unwrap() error { return e.Err }
@@ -74,23 +77,11 @@ func (e *ChecksumError) Error() string {
 var (
 	userinfo = regexp.MustCompile(`(\w://)[^/@\s"]*@`)
 	token    = regexp.MustCompile(`/t/[^/\s"]+`)
-	// remote is a URL, or what a server sent in place of one; the path of a file on this machine is neither.
-	remote = regexp.MustCompile(`(\w+:/|")/[^\s"]*`)
 )
 
 // Redact is the URL without userinfo, and with the token of a /t/TOKEN/ path replaced, for messages.
 func Redact(u string) string {
 	return token.ReplaceAllString(userinfo.ReplaceAllString(u, "$1"), "/t/<TOKEN>")
-}
-
-// redactText redacts the URLs in a message, and leaves the paths of files as they are.
-func redactText(s string) string {
-	return remote.ReplaceAllStringFunc(s, func(u string) string {
-		if strings.HasPrefix(u, "file:") {
-			return u
-		}
-		return Redact(u)
-	})
 }
 
 // withoutURL is the reason in an error of net/http or net/url, without the URL, which may hold secrets.
