@@ -49,5 +49,18 @@ type Channel struct {
 	URL  string // the base URL without subdir or trailing slash, e.g. "https://conda.anaconda.org/conda-forge"
 }
 
+// Alias is what a channel's short name stands below, unless a configuration says otherwise.
+const Alias = "https://conda.anaconda.org/"
+
+var (
+	userinfo = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/]*@`)
+	token    = regexp.MustCompile(`/t/[^/]+`)
+)
+
+// WithoutCredentials takes the user's name, password and token out of a URL.
+func WithoutCredentials(url string) string {
+	return token.ReplaceAllString(userinfo.ReplaceAllString(url, "$1"), "")
+}
+
 // SubdirURL is the URL of one of the channel's subdirs, without a trailing slash.
 func (c Channel) SubdirURL(s Subdir) string { return c.URL + "/" + string(s) }

@@ -1,4 +1,5 @@
-// Package conda holds the nouns of the Conda ecosystem (records, channels, subdirs, package names): values without I/O.
+// Package conda holds the nouns of the Conda ecosystem (records, channels, subdirs, package names), and the order in which
+// records are linked: values without I/O.
 package conda
 
 import (
@@ -51,6 +52,33 @@ type Record struct {
 // Dist is the record's "name-version-build", the stem of its archive's and its conda-meta record's name.
 func (r *Record) Dist() string {
 	return string(r.Name) + "-" + r.Version.String() + "-" + r.Build
+}
+
+// SplitDist splits what Dist joins: neither a version nor a build string has a "-" in it.
+func SplitDist(dist string) (name, version, build string, ok bool) {
+	b := strings.LastIndexByte(dist, '-')
+	v := strings.LastIndexByte(dist[:max(b, 0)], '-')
+	if v < 0 {
+		return "", "", "", false
+	}
+	return dist[:v], dist[v+1 : b], dist[b+1:], true
+}
+
+// CutExtension is an archive's name without ".conda" or ".tar.bz2", and whether it had one of them.
+func CutExtension(fileName string) (stem string, ok bool) {
+	if stem, ok = strings.CutSuffix(fileName, ".conda"); ok {
+		return stem, true
+	}
+	return strings.CutSuffix(fileName, ".tar.bz2")
+}
+
+// Milliseconds is a package's timestamp in milliseconds. Older ones are in seconds: those that are below the year 10000 when they
+// are taken for such, as conda has it.
+func Milliseconds(timestamp int64) int64 {
+	if timestamp < 253402300800 {
+		return timestamp * 1000
+	}
+	return timestamp
 }
 
 // String names the record with its channel and subdir, for messages: "conda-forge/linux-64::numpy-1.26.4-py311_0".

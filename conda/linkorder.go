@@ -8,10 +8,17 @@ import (
 
 // DependencyName is the name of the package that a MatchSpec of a record's Depends or Constrains is about.
 func DependencyName(spec string) PackageName {
-	if i := strings.IndexAny(spec, " =<>!~["); i >= 0 {
-		spec = spec[:i]
+	name, _ := CutDependency(strings.TrimSpace(spec))
+	return PackageName(strings.ToLower(name[strings.LastIndexByte(name, ':')+1:]))
+}
+
+// CutDependency cuts a MatchSpec of a record's Depends or Constrains behind the package's name, which a channel may precede.
+func CutDependency(spec string) (name, constraint string) {
+	i := strings.IndexAny(spec, " =<>!~[;")
+	if i < 0 {
+		return spec, ""
 	}
-	return PackageName(strings.ToLower(spec[strings.LastIndexByte(spec, ':')+1:]))
+	return spec[:i], strings.TrimSpace(spec[i:])
 }
 
 // LinkOrder sorts the records of an environment so that each comes after those that it depends on, and those

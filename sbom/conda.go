@@ -12,6 +12,8 @@ import (
 	"github.com/anchore/syft/syft/artifact"
 	"github.com/anchore/syft/syft/file"
 	"github.com/anchore/syft/syft/pkg"
+
+	"github.com/datalayer/conda2docker/conda"
 )
 
 // cataloger finds Conda packages by the records that Conda's installers leave behind (CEP 32). Syft has one
@@ -162,7 +164,7 @@ func dependencies(pkgs []pkg.Package, environments map[string]map[string]pkg.Pac
 		environment := environments[prefixOf(p.Locations.ToSlice()[0])]
 		seen := map[string]bool{}
 		for _, d := range meta.Depends {
-			name := dependencyName(d)
+			name := string(conda.DependencyName(d))
 			if on, ok := environment[name]; ok && !seen[name] {
 				seen[name] = true
 				rels = append(rels, artifact.Relationship{From: on, To: p, Type: artifact.DependencyOfRelationship})
@@ -170,16 +172,4 @@ func dependencies(pkgs []pkg.Package, environments map[string]map[string]pkg.Pac
 		}
 	}
 	return rels
-}
-
-// dependencyName is the name in a record's dependency; those are MatchSpecs of the simple kind (CEP 29).
-func dependencyName(spec string) string {
-	if _, after, ok := strings.Cut(spec, "::"); ok {
-		spec = after
-	}
-	spec = strings.TrimSpace(spec)
-	if i := strings.IndexAny(spec, " =<>!~[;"); i >= 0 {
-		spec = spec[:i]
-	}
-	return strings.ToLower(spec)
 }

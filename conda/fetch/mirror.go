@@ -61,7 +61,7 @@ func (p place) error(err error) error {
 
 // places are where a file is asked for, in order.
 func (c *Client) places(rawURL string) ([]place, error) {
-	canonical := Redact(rawURL)
+	canonical := shown(rawURL)
 	for _, m := range c.mirrors {
 		rest, ok := below(rawURL, m.prefix)
 		if !ok {
@@ -75,7 +75,7 @@ func (c *Client) places(rawURL string) ([]place, error) {
 			}
 			p := place{url: u, canonical: canonical}
 			if base != m.prefix {
-				p.mirror = Redact(u.String())
+				p.mirror = shown(u.String())
 			}
 			places = append(places, p)
 		}
@@ -86,6 +86,14 @@ func (c *Client) places(rawURL string) ([]place, error) {
 		return nil, err
 	}
 	return []place{{url: u, canonical: canonical}}, nil
+}
+
+// shown is a URL as messages and Places have it. The path of a file on this machine holds no token, and is told from others.
+func shown(u string) string {
+	if strings.HasPrefix(u, "file:") {
+		return u
+	}
+	return Redact(u)
 }
 
 // below is what follows prefix in s, where s is prefix itself or a path below it.

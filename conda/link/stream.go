@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/archive"
 )
 
@@ -215,11 +216,7 @@ func (s *stream) paths() []Path {
 
 // stamp is the time of what conda renders: when the package was built.
 func (p *plan) stamp() time.Time {
-	ts := p.rec.Timestamp
-	if ts <= 253402300799 { // conda's rule: what is below the year 10000 in seconds is in seconds
-		ts *= 1000
-	}
-	return time.UnixMilli(ts).UTC().Truncate(time.Second)
+	return time.UnixMilli(conda.Milliseconds(p.rec.Timestamp)).UTC().Truncate(time.Second)
 }
 
 // fileMode is what conda's umask of 022 leaves of an archive's mode. Since the prefix is root's, and its users are others,

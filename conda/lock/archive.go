@@ -23,22 +23,19 @@ func archiveRecord(u string, platform conda.Subdir) (*conda.Record, error) {
 		return nil, fmt.Errorf("reading the URL: %w", err)
 	}
 	r := &conda.Record{URL: u, FileName: path.Base(decoded), Subdir: platform}
-	stem, ok := strings.CutSuffix(r.FileName, ".conda")
+	stem, ok := conda.CutExtension(r.FileName)
 	if !ok {
-		if stem, ok = strings.CutSuffix(r.FileName, ".tar.bz2"); !ok {
-			return nil, errors.New("the URL is not that of a .conda or .tar.bz2 archive")
-		}
+		return nil, errors.New("the URL is not that of a .conda or .tar.bz2 archive")
 	}
-	build := strings.LastIndexByte(stem, '-')
-	at := strings.LastIndexByte(stem[:max(build, 0)], '-')
-	if at < 0 {
+	n, v, build, ok := conda.SplitDist(stem)
+	if !ok {
 		return nil, fmt.Errorf("%s is not of the form name-version-build", r.FileName)
 	}
-	r.Build = stem[build+1:]
-	if r.Name, err = conda.ParsePackageName(stem[:at]); err != nil {
+	r.Build = build
+	if r.Name, err = conda.ParsePackageName(n); err != nil {
 		return nil, err
 	}
-	if r.Version, err = version.Parse(stem[at+1 : build]); err != nil {
+	if r.Version, err = version.Parse(v); err != nil {
 		return nil, err
 	}
 	base := u[:strings.LastIndexByte(u, '/')]
@@ -53,7 +50,7 @@ func archiveRecord(u string, platform conda.Subdir) (*conda.Record, error) {
 
 // channelName is the short name of a channel where it has one.
 func channelName(base string) string {
-	if name, ok := strings.CutPrefix(base, alias); ok {
+	if name, ok := strings.CutPrefix(base, conda.Alias); ok {
 		return name
 	}
 	if name, ok := strings.CutPrefix(base, "https://repo.anaconda.com/"); ok && strings.HasPrefix(name, "pkgs/") {

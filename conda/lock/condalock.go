@@ -2,7 +2,6 @@ package lock
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -53,12 +52,8 @@ type condaLock struct {
 func (c *condaLock) version(top fields) error {
 	n := top["version"]
 	switch {
-	case n == nil && top["metadata"] != nil && top["package"] != nil:
-		return nil // 1, says CEP 37
-	case n == nil:
-		return nil
-	case n.Value == "1":
-		return nil
+	case n == nil || n.Value == "1":
+		return nil // 1 where it is missing, says CEP 37
 	case top["environments"] != nil || top["package"] != nil && len(n.Value) == 1:
 		return c.errorf(n, "a pixi.lock of version %s cannot be read yet: want a conda-lock file (version 1) or an @EXPLICIT list", n.Value)
 	default:
@@ -111,7 +106,7 @@ func (c *condaLock) channels(n *yaml.Node) error {
 	}
 	for _, n := range list {
 		if n.Kind == yaml.ScalarNode {
-			c.lock.Channels = append(c.lock.Channels, Channel{URL: withoutCredentials(n.Value)})
+			c.lock.Channels = append(c.lock.Channels, Channel{URL: conda.WithoutCredentials(n.Value)})
 			continue
 		}
 		m, err := c.mapping(n, "channels")
@@ -122,7 +117,7 @@ func (c *condaLock) channels(n *yaml.Node) error {
 		if err != nil {
 			return err
 		}
-		channel := Channel{URL: withoutCredentials(u)}
+		channel := Channel{URL: conda.WithoutCredentials(u)}
 		vars, err := c.list(m["used_env_vars"], "used_env_vars")
 		if err != nil {
 			return err
@@ -223,7 +218,7 @@ func (c *condaLock) entry(n *yaml.Node, m fields) (entry, error) {
 	if e.manager != "conda" && e.manager != "pip" {
 		return entry{}, c.errorf(m["manager"], "%s: manager %q is neither conda nor pip", e.name, e.manager)
 	}
-	e.url = withoutCredentials(e.url)
+	e.url = conda.WithoutCredentials(e.url)
 	e.category, e.build = m.optional("category"), m.optional("build")
 	if e.category == "" {
 		e.category = Main
@@ -260,7 +255,7 @@ func (c *condaLock) entryMaps(n *yaml.Node, m fields, e *entry) error {
 	if err != nil {
 		return err
 	}
-	e.source = withoutCredentials(source["url"])
+	e.source = conda.WithoutCredentials(source["url"])
 	if e.depends, err = c.depends(m["dependencies"], "dependencies"); err != nil {
 		return err
 	}
@@ -273,12 +268,14 @@ func (c *condaLock) depends(n *yaml.Node, what string) ([]pair, error) {
 	if empty(n) {
 		return nil, nil
 	}
-	if _, err := c.texts(n, what); err != nil {
+	values, err := c.texts(n, what)
+	if err != nil {
 		return nil, err
 	}
 	var out []pair
 	for i := 0; i < len(n.Content); i += 2 {
-		out = append(out, pair{n.Content[i].Value, strings.TrimSpace(n.Content[i+1].Value)})
+		name := n.Content[i].Value
+		out = append(out, pair{name, strings.TrimSpace(values[name])})
 	}
 	return out, nil
 }
@@ -354,7 +351,7 @@ func (f file) list(n *yaml.Node, what string) ([]*yaml.Node, error) {
 	if n.Kind != yaml.SequenceNode {
 		return nil, f.errorf(n, "%s: want a list", what)
 	}
-	return slices.Clone(n.Content), nil
+	return n.Content, nil
 }
 
 // texts reads a mapping whose values are texts.

@@ -30,13 +30,13 @@ func readExplicit(data, name string) (*Lock, error) {
 		if line[0] != '#' {
 			r, err := explicitRecord(line)
 			if err != nil {
-				return nil, at.errorf("%s: %w", withoutCredentials(line), err)
+				return nil, at.errorf("%s: %w", conda.WithoutCredentials(line), err)
 			}
 			p.Packages = append(p.Packages, Package{Record: r, Category: Main})
 			continue
 		}
 		if m := pipLine.FindStringSubmatch(line); m != nil {
-			k := PipPackage{Name: m[1], Version: m[2], URL: withoutCredentials(m[3]), Category: Main}
+			k := PipPackage{Name: m[1], Version: m[2], URL: conda.WithoutCredentials(m[3]), Category: Main}
 			switch m[4] + m[6] {
 			case "sha256":
 				k.SHA256 = m[5] + m[7]
@@ -64,7 +64,7 @@ func explicitComment(l *Lock, p *Platform, key, value string) (err error) {
 		p.ContentHash = value
 	case "channels":
 		for c := range strings.SplitSeq(value, ",") {
-			l.Channels = append(l.Channels, Channel{URL: withoutCredentials(c)})
+			l.Channels = append(l.Channels, Channel{URL: conda.WithoutCredentials(c)})
 		}
 	}
 	return err
@@ -93,7 +93,7 @@ func explicitRecord(line string) (*conda.Record, error) {
 	if !strings.Contains(u, "://") {
 		return nil, errors.New("a URL, or a path that is absolute, is needed")
 	}
-	r, err := archiveRecord(withoutCredentials(u), "")
+	r, err := archiveRecord(conda.WithoutCredentials(u), "")
 	if err != nil {
 		return nil, err
 	}

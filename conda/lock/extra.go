@@ -110,11 +110,7 @@ func parseVirtual(s string) ([]conda.VirtualPackage, error) {
 func dependMap(depends []string) []pair {
 	var out []pair
 	for _, d := range depends {
-		end := strings.IndexAny(d, " =<>!~[")
-		if end < 0 {
-			end = len(d)
-		}
-		name, constraint := d[:end], strings.TrimSpace(d[end:])
+		name, constraint := conda.CutDependency(d)
 		i := slices.IndexFunc(out, func(o pair) bool { return o.key == name })
 		switch {
 		case i < 0:

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -90,15 +89,15 @@ func (l *Lock) add(p Platform) error {
 		if k.Record.MD5 == "" && k.Record.SHA256 == "" {
 			return fmt.Errorf("locking %s: its channel's index has no checksum of it", k.Record)
 		}
-		if u := withoutCredentials(k.Record.URL); u != k.Record.URL {
+		if u := conda.WithoutCredentials(k.Record.URL); u != k.Record.URL {
 			r := *k.Record
-			r.URL, r.Channel.URL = u, withoutCredentials(r.Channel.URL)
+			r.URL, r.Channel.URL = u, conda.WithoutCredentials(r.Channel.URL)
 			p.Packages[i].Record = &r
 		}
 	}
 	p.Packages, p.Pip = linkOrder(p.Packages), byName(p.Pip)
 	for i, k := range p.Pip {
-		p.Pip[i].URL, p.Pip[i].Source = withoutCredentials(k.URL), withoutCredentials(k.Source)
+		p.Pip[i].URL, p.Pip[i].Source = conda.WithoutCredentials(k.URL), conda.WithoutCredentials(k.Source)
 	}
 	l.Platforms = append(l.Platforms, p)
 	return nil
@@ -199,22 +198,10 @@ func (l *Lock) Stale(inputHash string, s conda.Subdir) bool {
 	return !ok || p.ContentHash != inputHash
 }
 
-const alias = "https://conda.anaconda.org/" // where a channel's short name leads
-
 // channelText is a channel as lock files write it.
 func channelText(c conda.Channel) string {
-	if alias+c.Name == c.URL {
+	if conda.Alias+c.Name == c.URL {
 		return c.Name
 	}
-	return withoutCredentials(c.URL)
-}
-
-var (
-	userinfo = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/]*@`)
-	token    = regexp.MustCompile(`/t/[^/]+`)
-)
-
-// withoutCredentials takes the user's name, password and token out of a URL.
-func withoutCredentials(s string) string {
-	return token.ReplaceAllString(userinfo.ReplaceAllString(s, "$1"), "")
+	return conda.WithoutCredentials(c.URL)
 }

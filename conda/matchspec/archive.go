@@ -12,7 +12,8 @@ import (
 )
 
 func isArchive(s string) bool {
-	return strings.HasSuffix(s, ".conda") || strings.HasSuffix(s, ".tar.bz2")
+	_, ok := conda.CutExtension(s)
+	return ok
 }
 
 // parseArchive reads a spec that is an archive's URL or path. Where it stands in a channel's subdir its
@@ -28,7 +29,7 @@ func parseArchive(s, hash, dir string) (Spec, error) {
 		}
 		s = "file://" + path.Clean(p)
 	}
-	s = withoutCredentials(s)
+	s = conda.WithoutCredentials(s)
 	decoded, err := url.PathUnescape(s)
 	if err != nil {
 		return Spec{}, err
@@ -41,20 +42,16 @@ func parseArchive(s, hash, dir string) (Spec, error) {
 	if subdir == "" {
 		return spec, nil
 	}
-	stem := strings.TrimSuffix(strings.TrimSuffix(spec.FileName, ".conda"), ".tar.bz2")
-	build := strings.LastIndexByte(stem, '-')
-	if build < 0 {
+	stem, _ := conda.CutExtension(spec.FileName)
+	n, v, build, ok := conda.SplitDist(stem)
+	if !ok {
 		return Spec{}, errors.New("the archive's name is not of the form name-version-build")
 	}
-	v := strings.LastIndexByte(stem[:build], '-')
-	if v < 0 {
-		return Spec{}, errors.New("the archive's name is not of the form name-version-build")
-	}
-	spec.Name = conda.PackageName(strings.ToLower(stem[:v]))
-	if spec.Version, err = version.ParseConstraint(stem[v+1 : build]); err != nil {
+	spec.Name = conda.PackageName(strings.ToLower(n))
+	if spec.Version, err = version.ParseConstraint(v); err != nil {
 		return Spec{}, err
 	}
-	if spec.Build, err = ParsePattern(stem[build+1:]); err != nil {
+	if spec.Build, err = ParsePattern(build); err != nil {
 		return Spec{}, err
 	}
 	spec.Channel, spec.Subdir = channel, subdir

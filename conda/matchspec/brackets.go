@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/version"
 )
 
@@ -157,7 +158,7 @@ func (s *Spec) set(p pair) (err error) {
 	case "sha256":
 		s.SHA256 = p.value
 	case "url":
-		s.URL = withoutCredentials(p.value)
+		s.URL = conda.WithoutCredentials(p.value)
 	case "fn":
 		s.FileName = p.value
 	case "when":

@@ -9,29 +9,22 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 )
 
-// alias is where a channel's short name leads, unless a configuration says otherwise.
-const alias = "https://conda.anaconda.org/"
-
 // knownSubdir finds the subdir at the end of a channel; anything else is part of the channel's name.
 var knownSubdir = regexp.MustCompile(`^(.+)/(noarch|linux-(?:32|64|aarch64|armv6l|armv7l|ppc64|ppc64le|riscv32|riscv64|s390x)|` +
 	`osx-(?:64|arm64)|win-(?:32|64|arm64)|freebsd-64|zos-z|emscripten-wasm32|wasi-wasm32)$`)
 
-var (
-	isURL    = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
-	userinfo = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*://)[^/]*@`)
-	token    = regexp.MustCompile(`/t/[^/]+`)
-)
+var isURL = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
 
 // splitChannel reads the text before "::". A channel below conda's own alias goes by its short name.
 func splitChannel(s string) (channel, subdir string) {
 	if isURL.MatchString(s) {
-		s = withoutCredentials(s)
+		s = conda.WithoutCredentials(s)
 	}
 	s = strings.TrimRight(s, "/")
 	if m := knownSubdir.FindStringSubmatch(s); m != nil {
 		s, subdir = m[1], m[2]
 	}
-	return strings.TrimPrefix(s, alias), subdir
+	return strings.TrimPrefix(s, conda.Alias), subdir
 }
 
 // checkPlace refuses channels and subdirs with characters that mean something else in a spec.
@@ -46,14 +39,9 @@ func checkPlace(channel, subdir string) error {
 	return nil
 }
 
-// withoutCredentials takes the user's name, password and token out of a URL.
-func withoutCredentials(s string) string {
-	return token.ReplaceAllString(userinfo.ReplaceAllString(s, "$1"), "")
-}
-
 // matchChannel reports whether a spec's channel is this one.
 func matchChannel(want string, c conda.Channel) bool {
-	if want == c.Name || want == c.URL || want == below(alias, c.URL) {
+	if want == c.Name || want == c.URL || want == below(conda.Alias, c.URL) {
 		return true
 	}
 	if strings.Contains(want, "*") {

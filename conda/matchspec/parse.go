@@ -17,7 +17,7 @@ func Parse(s string) (Spec, error) { return ParseIn(s, "") }
 func ParseIn(s, dir string) (Spec, error) {
 	spec, err := parse(s, dir)
 	if err != nil {
-		return Spec{}, fmt.Errorf("MatchSpec %q: %w", withoutCredentials(s), err)
+		return Spec{}, fmt.Errorf("MatchSpec %q: %w", conda.WithoutCredentials(s), err)
 	}
 	return spec, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ var variants = []string{"repodata.json.zst", "repodata.json", "repodata.json.bz2
 const probeAgain = 7 * 24 * time.Hour
 
 // entry is one subdir's repodata in the cache: a folder with state.json and the body that it names. Only who holds
-// the entry's lock changes it; readers do without.
+// the entry's lock adds to it; readers do without, and forget a body that does not parse.
 type entry struct {
 	client  *fetch.Client
 	url     string // of the subdir, canonical
@@ -48,10 +49,11 @@ type state struct {
 // open gets the repodata that is current, from the cache or the server, and gives its text to scan. What does not
 // parse is not kept.
 func (e entry) open(ctx context.Context, scan func(text string, s state, cached bool) error) error {
-	if strings.HasPrefix(e.url, "file:") && len(e.client.Places(e.url)) == 1 && e.client.Places(e.url)[0] == e.url {
+	places := e.client.Places(e.url)
+	if strings.HasPrefix(e.url, "file:") && slices.Equal(places, []string{e.url}) {
 		return e.openFolder(ctx, scan)
 	}
-	e.dir = filepath.Join(e.dir, e.key())
+	e.dir = filepath.Join(e.dir, key(places))
 	if s, err := e.load(); err == nil && e.usable(s) {
 		if text, err := e.read(s); err == nil {
 			e.touch()
@@ -73,9 +75,9 @@ func (e entry) open(ctx context.Context, scan func(text string, s state, cached 
 	return e.scan(text, s, cached, scan)
 }
 
-// key names the entry. What one mirror has is not taken for what another one has.
-func (e entry) key() string {
-	sum := sha256.Sum256([]byte(strings.Join(e.client.Places(e.url), "\n")))
+// key names an entry. What one mirror has is not taken for what another one has.
+func key(places []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(places, "\n")))
 	return hex.EncodeToString(sum[:8])
 }
 

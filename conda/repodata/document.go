@@ -172,7 +172,7 @@ func (d *document) read(name conda.PackageName, skip func(fileName string, err e
 			skip(fileName, err)
 			continue
 		}
-		stem := strings.TrimSuffix(strings.TrimSuffix(fileName, ".tar.bz2"), ".conda")
+		stem, _ := conda.CutExtension(fileName)
 		if i < len(of.old) {
 			twins[stem] = len(records)
 		} else if twin, ok := twins[stem]; ok {

@@ -91,9 +91,7 @@ func readField(s *scanner, r *conda.Record, key string) (err error) {
 		r.LicenseFamily, err = s.optional()
 	case "timestamp":
 		r.Timestamp, err = s.integer()
-		if r.Timestamp < 253402300800 { // the year 10000: what is less is in seconds
-			r.Timestamp *= 1000
-		}
+		r.Timestamp = conda.Milliseconds(r.Timestamp)
 	case "md5":
 		r.MD5, err = s.optional()
 		r.MD5 = strings.ToLower(r.MD5)

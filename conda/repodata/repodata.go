@@ -90,9 +90,10 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 		defer os.RemoveAll(dir)
 		o.Dir = dir
 	}
+	o.Channels, o.Subdirs = unique(o.Channels), unique(o.Subdirs)
 	x := &Index{warn: o.Warn}
-	for _, c := range unique(o.Channels) {
-		for _, s := range unique(o.Subdirs) {
+	for _, c := range o.Channels {
+		for _, s := range o.Subdirs {
 			x.parts = append(x.parts, &part{channel: c, subdir: s})
 		}
 	}
@@ -128,7 +129,7 @@ func (x *Index) load(ctx context.Context, o Options) error {
 
 // check tells of channels that are not there at all, and of what newer clients would find.
 func (x *Index) check(o Options) error {
-	for _, c := range unique(o.Channels) {
+	for _, c := range o.Channels {
 		found := len(o.Subdirs) == 0
 		for _, p := range x.parts {
 			if p.channel == c && p.document != nil {
@@ -155,9 +156,6 @@ func (x *Index) warning(text string) {
 // place of the .tar.bz2 that is otherwise the same. An unknown name has none. Records that do not parse are left out,
 // and counted in a warning.
 func (x *Index) Records(_ context.Context, name conda.PackageName) ([]*conda.Record, error) {
-	if len(x.parts) == 1 {
-		return x.parts[0].records(name, x.warning), nil
-	}
 	var all []*conda.Record
 	for _, p := range x.parts {
 		all = append(all, p.records(name, x.warning)...)

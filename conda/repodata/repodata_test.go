@@ -3,6 +3,8 @@ package repodata_test
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -228,4 +230,22 @@ func TestFolderIsAChannel(t *testing.T) {
 	_, err = repodata.Open(t.Context(), o)
 	var unknown *repodata.UnknownChannelError
 	require.ErrorAs(t, err, &unknown)
+}
+
+// A folder may well be called as if there were a token in a URL.
+func TestFoldersBelowT(t *testing.T) {
+	top, cache := t.TempDir(), t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		dir := filepath.Join(top, "t", name, "linux-64")
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+		text := `{"packages": {"` + name + `-1-0.tar.bz2": {"name": "` + name + `", "version": "1", "build": "0", "build_number": 0}}}`
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "repodata.json"), []byte(text), 0o644))
+		url := "file://" + filepath.Join(top, "t", name)
+		o := options(t, fetch.Options{Offline: true}, conda.Channel{Name: url, URL: url})
+		o.Dir = cache
+		require.Equal(t, name+"-1-0.tar.bz2", files(t, open(t, o), conda.PackageName(name)))
+	}
+	entries, err := os.ReadDir(cache)
+	require.NoError(t, err)
+	require.Empty(t, entries, "a folder is read where it is")
 }

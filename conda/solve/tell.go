@@ -100,7 +100,9 @@ func (t *teller) requirement(id cdcl.Set) Requirement {
 			out.Outcome = Blocked
 		}
 	}
-	out.Rivals = t.rivals(s)
+	if out.Outcome == Rivalled {
+		out.Rivals = t.rivals(s)
+	}
 	return out
 }
 
