@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -170,11 +169,7 @@ func (r Request) check(img Image) error {
 
 // arrived asks the registry for the digest.
 func (p Push) arrived(ctx context.Context, image name.Digest) error {
-	opts, err := p.Registries.Options(ctx, image.Context().RegistryStr())
-	if err != nil {
-		return err
-	}
-	if _, err := remote.Head(image, opts...); err != nil {
+	if _, err := p.Registries.Resolve(ctx, image); err != nil {
 		return fmt.Errorf("looking for what was pushed, %s: %w", image, err)
 	}
 	return nil

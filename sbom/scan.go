@@ -109,7 +109,7 @@ func tidy(s *syftsbom.SBOM) {
 		if owner == nil || owned == nil || owner.Type != pkg.CondaPkg {
 			continue
 		}
-		switch same := sameRelease(owner.Version, owned.Version); {
+		switch same := SameRelease(owner.Version, owned.Version); {
 		case owned.Type == pkg.BinaryPkg && same:
 			drop[owned.ID()] = true
 			replaceCPEs(s, *owner, inherit(*owner, *owned))
@@ -129,8 +129,8 @@ func tidy(s *syftsbom.SBOM) {
 	}
 }
 
-// sameRelease reports whether one version is the other, or the beginning of it.
-func sameRelease(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+// SameRelease reports whether one version is the other, or the beginning of it.
+func SameRelease(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 
 // projectName is a Python project's name as PyPI compares it (PEP 503).
 func projectName(s string) string {

@@ -40,19 +40,6 @@ func (f Format) FileName() string {
 	return "sbom." + string(f) + ".json"
 }
 
-// MediaType is the type under which a document in this format is attached to an image.
-func (f Format) MediaType() string {
-	switch f {
-	case SPDX:
-		return "application/spdx+json"
-	case CycloneDX:
-		return "application/vnd.cyclonedx+json"
-	case Syft:
-		return "application/vnd.syft+json"
-	}
-	return "application/json"
-}
-
 // Write writes the document. The same image, name, version and epoch give the same bytes.
 func (d *Document) Write(w io.Writer, f Format) error {
 	var err error

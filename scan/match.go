@@ -3,7 +3,6 @@ package scan
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/anchore/grype/grype/match"
@@ -15,6 +14,8 @@ import (
 	"github.com/anchore/syft/syft/artifact"
 	"github.com/anchore/syft/syft/cpe"
 	syftpkg "github.com/anchore/syft/syft/pkg"
+
+	"github.com/datalayer/conda2docker/sbom"
 )
 
 // matchers are Grype's, as its command line has them. There is none for Conda: such packages, and all others
@@ -31,13 +32,10 @@ func matchers() []match.Matcher {
 func withoutOverlap(packages []*pkg.Package) []*pkg.Package {
 	return slices.DeleteFunc(packages, func(p *pkg.Package) bool {
 		return p.Type != syftpkg.DebPkg && slices.ContainsFunc(p.RelatedPackages[artifact.OwnershipByFileOverlapRelationship], func(owner *pkg.Package) bool {
-			return owner.Type == syftpkg.DebPkg && sameRelease(owner.Version, p.Version)
+			return owner.Type == syftpkg.DebPkg && sbom.SameRelease(owner.Version, p.Version)
 		})
 	})
 }
-
-// sameRelease reports whether one version is the other, or the beginning of it.
-func sameRelease(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
 
 // onceEach leaves out matches of Conda packages that were guessed from their names, where the same vulnerability
 // was found in the Python project of the same version: that is the same software.

@@ -37,10 +37,8 @@ func ParseSeverity(s string) (Severity, error) {
 	if s == "" {
 		return None, nil
 	}
-	for v := Negligible; v <= Critical; v++ {
-		if strings.EqualFold(v.String(), s) {
-			return v, nil
-		}
+	if v := severityOf(s); v != Unknown {
+		return v, nil
 	}
 	return None, fmt.Errorf("severity %q: want %s, or nothing for no gate", s, strings.Join(severityNames[Negligible:], ", "))
 }
@@ -58,11 +56,6 @@ func severityOf(s string) Severity {
 // Counts is the number of findings of each severity.
 type Counts struct {
 	Critical, High, Medium, Low, Negligible, Unknown int
-}
-
-// Total is the number of all findings.
-func (c Counts) Total() int {
-	return c.Critical + c.High + c.Medium + c.Low + c.Negligible + c.Unknown
 }
 
 // String says how many there are of each severity that occurs: "1 critical, 2 medium".

@@ -165,8 +165,7 @@ func unmarshalIndex(raw []byte) (index, error) {
 
 // whole reports whether a blob is what it should be, as far as the options want that checked.
 func (c *Cache) whole(path string, size int64, want digest.Digest) bool {
-	fi, err := os.Stat(path)
-	if err != nil || !fi.Mode().IsRegular() || fi.Size() != size {
+	if !there(path, size) {
 		return false
 	}
 	if !c.opts.Verify {
@@ -180,6 +179,12 @@ func (c *Cache) whole(path string, size int64, want digest.Digest) bool {
 	h := sha256.New()
 	_, err = io.Copy(h, f)
 	return err == nil && digest.NewDigest(digest.SHA256, h) == want
+}
+
+// there reports whether a blob is a file of its size.
+func there(path string, size int64) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.Mode().IsRegular() && fi.Size() == size
 }
 
 // touch marks an entry as used now. It is not worth an error: the entry may have been pruned, or belong to someone else.

@@ -76,22 +76,40 @@ func (r Registries) Options(ctx context.Context, host string) ([]remote.Option, 
 func (r Registries) Get(ctx context.Context, ref name.Reference) (*remote.Descriptor, error) {
 	var errs []error
 	for _, place := range r.places(ref) {
-		opts, err := r.Options(ctx, place.Context().RegistryStr())
-		if err != nil {
-			return nil, err
-		}
-		desc, err := remote.Get(place, opts...)
+		desc, err := r.read(ctx, place)
 		if err == nil {
 			return desc, nil
 		}
-		errs = append(errs, fmt.Errorf("reading %s: %w", place, err))
+		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
 }
 
-// Resolve is the digest that the registry answers for a reference.
+// read reads a reference's manifest from its own registry.
+func (r Registries) read(ctx context.Context, ref name.Reference) (*remote.Descriptor, error) {
+	opts, err := r.Options(ctx, ref.Context().RegistryStr())
+	if err != nil {
+		return nil, err
+	}
+	desc, err := remote.Get(ref, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", ref, err)
+	}
+	return desc, nil
+}
+
+// ParseTag reads a name that an image can be given, completing it as Docker does.
+func (r Registries) ParseTag(s string) (name.Tag, error) {
+	tag, err := name.NewTag(s)
+	if err != nil || !r.Insecure(tag.RegistryStr()) {
+		return tag, err
+	}
+	return name.NewTag(s, name.Insecure)
+}
+
+// Resolve is the digest that the registry itself, and no mirror of it, answers for a reference.
 func (r Registries) Resolve(ctx context.Context, ref name.Reference) (name.Digest, error) {
-	desc, err := r.Get(ctx, ref)
+	desc, err := r.read(ctx, ref)
 	if err != nil {
 		return name.Digest{}, err
 	}

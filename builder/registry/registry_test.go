@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -53,6 +54,30 @@ func TestTrust(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, nil, 0o644))
 	require.ErrorContains(t, resolve(registry.Registries{host: {CA: empty}}), "holds no PEM certificate")
+}
+
+// What is pushed to a host without HTTPS is looked for, and named, without it too.
+func TestParseTag(t *testing.T) {
+	r := registry.Registries{"plain.example": {Insecure: true}}
+	for ref, scheme := range map[string]string{"plain.example/env:1": "http", "registry.example/env:1": "https"} {
+		tag, err := r.ParseTag(ref)
+		require.NoError(t, err)
+		require.Equal(t, scheme, tag.Scheme())
+		require.Equal(t, ref, tag.Name())
+	}
+	_, err := r.ParseTag("plain.example/Env:1")
+	require.Error(t, err)
+}
+
+// A mirror is not asked where a tag points.
+func TestResolveAsksNoMirror(t *testing.T) {
+	host, ca := tlsRegistry(t)
+	mirror := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the mirror was asked") }))
+	t.Cleanup(mirror.Close)
+	tag, err := name.NewTag(host + "/env:v1")
+	require.NoError(t, err)
+	_, err = registry.Registries{host: {CA: ca, Mirrors: []string{mirror.URL}}}.Resolve(t.Context(), tag)
+	require.NoError(t, err)
 }
 
 func TestTag(t *testing.T) {

@@ -49,21 +49,21 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 	var out built
 	if !b.options.Push {
 		if out.Image, err = builder.Build(ctx, eng, request); err != nil {
-			return built{}, "", eng.Explain(err)
+			return built{}, "", err
 		}
 		return out, out.describe(), nil
 	}
 	for _, repository := range repositories(in.targets) {
-		request.Push = &builder.Push{Repository: repository, Registries: b.settings.registries()}
+		request.Push = &builder.Push{Repository: repository, Registries: b.settings.Registries}
 		image, err := builder.Build(ctx, eng, request)
 		if err != nil {
-			return built{}, "", eng.Explain(err)
+			return built{}, "", err
 		}
 		if out.Digest != "" && out.Digest != image.Digest {
 			return built{}, "", fmt.Errorf("the image for %s is %s, another than %s for the repository before", repository, image.Digest, out.Digest)
 		}
 		out.Image = image
-		out.pushed = append(out.pushed, repository.Digest(image.Digest.String()))
+		out.pushed = append(out.pushed, *image.Pushed)
 	}
 	return out, out.describe(), nil
 }
@@ -108,9 +108,9 @@ func (b *build) imageConfig(in input, env resolved, ls layers) builder.Config {
 	for _, v := range in.env.Variables {
 		variables = append(variables, builder.Variable{Name: v.Name, Value: v.Value})
 	}
-	labels := map[string]string{
-		"org.opencontainers.image.base.name":   env.target.base.Ref,
-		"org.opencontainers.image.base.digest": env.target.base.Digest.String(),
+	labels := map[string]string{"org.opencontainers.image.base.digest": env.target.base.Digest.String()}
+	if env.target.base.Repository != "" { // a folder of this machine is nobody else's name for it
+		labels["org.opencontainers.image.base.name"] = env.target.base.Ref
 	}
 	if in.env.Name != "" {
 		labels["org.opencontainers.image.title"] = in.env.Name
@@ -120,9 +120,6 @@ func (b *build) imageConfig(in input, env resolved, ls layers) builder.Config {
 		for _, v := range in.overlay.Env() {
 			variables = append(variables, builder.Variable{Name: v.Name, Value: v.Value})
 		}
-	}
-	if env.target.base.Repository == "" {
-		delete(labels, "org.opencontainers.image.base.name") // a folder of this machine is nobody else's name for it
 	}
 	return builder.Config{Env: variables, User: ls.user.ID(), WorkingDir: ls.user.Home, Labels: labels}
 }

@@ -232,13 +232,13 @@ func parseOutput(s string) (builder.Output, error) {
 	} else {
 		out.Type, out.Path, _ = strings.Cut(s, "=")
 	}
-	if (out.Type != "oci-dir" && out.Type != "oci") || out.Path == "" {
+	if (out.Type != builder.OCIDir && out.Type != builder.OCITar) || out.Path == "" {
 		return out, fmt.Errorf("%q: want oci-dir=FOLDER or oci=FILE.tar", s)
 	}
 	if out.Path == "-" && out.Type == builder.OCITar {
 		out.Path = standardOutput
 	}
-	if _, err := os.Lstat(out.Path); err == nil && out.Type == "oci-dir" {
+	if _, err := os.Lstat(out.Path); err == nil && out.Type == builder.OCIDir {
 		entries, err := os.ReadDir(out.Path)
 		if err != nil {
 			return out, fmt.Errorf("%s is there and is no folder", out.Path)

@@ -237,8 +237,8 @@ func cacheEntries(dir string) (entries []entry, total int64, err error) {
 	return entries, total, nil
 }
 
-// clearUnfinished removes what is not whole and never will be: the caller holds the cache's lock, so nobody works on it. Every
-// package that writes to the cache calls it ".tmp-*" until it is whole, in its folder or one below.
+// clearUnfinished removes what is not whole and never will be: the caller holds the cache's lock, so nobody works on it. It is
+// called ".tmp-*", in a kind's folder or one below.
 func clearUnfinished(dir string) error {
 	cache := os.DirFS(dir)
 	for _, k := range cacheKinds() {

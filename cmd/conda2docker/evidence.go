@@ -58,7 +58,7 @@ func (b *build) scanOptions() scan.Options {
 }
 
 // scan looks the packages up. Lock, SBOMs and report are written also when the gate refuses: they say why.
-func (b *build) scan(ctx context.Context, env resolved, _ built, ev *evidence) (string, error) {
+func (b *build) scan(ctx context.Context, env resolved, ev *evidence) (string, error) {
 	var err error
 	ev.report, err = scan.Scan(ctx, ev.sbom, b.scanOptions())
 	var gate *scan.GateError

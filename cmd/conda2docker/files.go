@@ -30,7 +30,7 @@ func stageFile(path string, body []byte) (stagedFile, error) {
 	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
 		return fail(err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(final), "."+filepath.Base(final)+"-*")
+	tmp, err := os.CreateTemp(filepath.Dir(final), ".tmp-*")
 	if err != nil {
 		return fail(err)
 	}

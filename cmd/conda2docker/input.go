@@ -119,14 +119,8 @@ func (b *build) canPush(ctx context.Context, targets []name.Tag) error {
 	if !b.options.Push {
 		return nil
 	}
-	asked := map[string]bool{}
-	for _, t := range targets {
-		repo := t.Context()
-		if asked[repo.Name()] {
-			continue
-		}
-		asked[repo.Name()] = true
-		if err := b.settings.registries().CheckPush(ctx, repo); err != nil {
+	for _, repo := range repositories(targets) {
+		if err := b.settings.Registries.CheckPush(ctx, repo); err != nil {
 			return err
 		}
 	}
@@ -151,6 +145,13 @@ func (b *build) targets(overlay *envspec.Overlay) ([]name.Tag, error) {
 			return nil, usageError{fmt.Errorf("%s: dockerImage is not a name that an image can be given (--tag gives another): %w", overlay.DockerImagePosition(), err)}
 		}
 		targets = []name.Tag{tag}
+	}
+	targets = slices.Clone(targets)
+	for i, t := range targets {
+		var err error
+		if targets[i], err = b.settings.Registries.ParseTag(t.Name()); err != nil {
+			return nil, err
+		}
 	}
 	if b.options.Push && len(targets) == 0 {
 		return nil, usageError{errors.New("--push needs a name for the image: --tag REFERENCE, or an overlay with a dockerImage")}

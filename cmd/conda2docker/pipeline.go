@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/datalayer/conda2docker/builder/engine"
-	"github.com/datalayer/conda2docker/builder/registry"
 	"github.com/datalayer/conda2docker/conda"
 )
 
@@ -61,7 +60,7 @@ func (b *build) stages(ctx context.Context) error {
 		{"fetch", func(s *stage) (said string, err error) { ls, said, err = b.makeLayers(ctx, s, in, env); return }},
 		{"build", func(s *stage) (said string, err error) { img, said, err = b.assemble(ctx, s, in, env, ls); return }},
 		{"sbom", func(*stage) (said string, err error) { ev, said, err = b.list(ctx, in, env, img); return }},
-		{"scan", func(*stage) (said string, err error) { said, err = b.scan(ctx, env, img, &ev); return }},
+		{"scan", func(*stage) (said string, err error) { said, err = b.scan(ctx, env, &ev); return }},
 		{"publish", func(*stage) (said string, err error) { out, said, err = b.publish(ctx, in, env, img, ev); return }},
 	}
 	for _, s := range stages {
@@ -99,20 +98,11 @@ func (b *build) useCache(ctx context.Context) (func(), error) {
 	return func() { _ = lock.Unlock() }, nil
 }
 
-// registries are the settings of image registries.
-func (s settings) registries() registry.Registries {
-	out := registry.Registries{}
-	for host, r := range s.Registries {
-		out[host] = registry.Registry{Mirrors: r.Mirrors, Insecure: r.Insecure, CA: r.CA}
-	}
-	return out
-}
-
 // engine says which BuildKit builds, and how much of its own cache it may keep.
 func (s settings) engine(say func(string)) (engine.Options, error) {
 	limit, err := s.cacheLimit()
 	return engine.Options{
-		Root: filepath.Join(s.Cache.Dir, "buildkit"), Address: s.Builder, Registries: s.registries(), KeepBytes: limit / 2, Say: say,
+		Root: filepath.Join(s.Cache.Dir, "buildkit"), Address: s.Builder, Registries: s.Registries, KeepBytes: limit / 2, Say: say,
 	}, err
 }
 

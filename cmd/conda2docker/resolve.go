@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/condarc"
 	"github.com/datalayer/conda2docker/conda/fetch"
 	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/conda/repodata"
@@ -37,10 +39,6 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	if out.client, err = b.client(in); err != nil {
 		return out, "", err
 	}
-	priority, err := parsePriority(in.conda.Priority)
-	if err != nil {
-		return out, "", err
-	}
 	hash := in.env.Hash(envspec.HashInput{Channels: in.channels, Subdir: b.options.Subdir, Virtual: out.target.virtual, Priority: in.conda.Priority})
 	locked, err := b.readLock(hash)
 	if err != nil {
@@ -52,7 +50,7 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 		from = "locked in " + b.options.Lock
 		records, err = locked.Records(b.options.Subdir)
 	} else {
-		records, err = b.solve(ctx, s, in, out, priority)
+		records, err = b.solve(ctx, s, in, out)
 	}
 	if err != nil {
 		return out, "", err
@@ -80,33 +78,25 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 // client is how channels are reached: conda's configuration, and this program's settings on top of it.
 func (b *build) client(in input) (*fetch.Client, error) {
 	o := in.conda.Fetch()
-	mirrors := map[string][]string{}
-	for from, to := range o.Mirrors {
-		mirrors[from] = to
-	}
-	for from, to := range b.settings.Mirrors {
-		mirrors[from] = to
-	}
-	o.Mirrors = mirrors
+	maps.Copy(o.Mirrors, b.settings.Mirrors)
 	o.Offline = o.Offline || b.options.Offline
 	o.UserAgent = "conda2docker/" + version
 	return fetch.New(o)
 }
 
-func parsePriority(s string) (solve.Priority, error) {
+// priorityOf is the channel priority that conda's configuration names; it has checked it.
+func priorityOf(s string) solve.Priority {
 	switch s {
-	case "", "strict", "true":
-		return solve.Strict, nil
-	case "flexible":
-		return solve.Flexible, nil
-	case "disabled", "false":
-		return solve.Disabled, nil
+	case condarc.Flexible:
+		return solve.Flexible
+	case condarc.Disabled:
+		return solve.Disabled
 	}
-	return 0, fmt.Errorf("channel_priority %q in conda's configuration: want strict, flexible or disabled", s)
+	return solve.Strict
 }
 
 // solve asks the channels and the solver.
-func (b *build) solve(ctx context.Context, s *stage, in input, env resolved, priority solve.Priority) ([]*conda.Record, error) {
+func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]*conda.Record, error) {
 	s.show("channel indexes")
 	index, err := repodata.Open(ctx, repodata.Options{
 		Channels: in.channels, Subdirs: []conda.Subdir{b.options.Subdir, conda.NoArchSubdir}, Client: env.client,
@@ -120,7 +110,9 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved, pri
 		return nil, err
 	}
 	s.show("solving")
-	solution, err := solve.Solve(ctx, index, solve.Request{Specs: in.env.Specs(), Virtual: env.target.virtual, Channels: in.channels, Priority: priority})
+	solution, err := solve.Solve(ctx, index, solve.Request{
+		Specs: in.env.Specs(), Virtual: env.target.virtual, Channels: in.channels, Priority: priorityOf(in.conda.Priority),
+	})
 	return solution.Records, err
 }
 

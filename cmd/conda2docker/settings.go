@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/datalayer/conda2docker/builder/registry"
 )
 
 // settings is what holds for a machine rather than for one build: the configuration file
@@ -22,7 +24,7 @@ type settings struct {
 	// Records, locks and SBOMs keep the URL that is mirrored.
 	Mirrors map[string][]string `yaml:"mirrors"`
 	// Registries says how image registries are reached, by host.
-	Registries map[string]registrySettings `yaml:"registries"`
+	Registries registry.Registries `yaml:"registries"`
 	Scan       struct {
 		DB     string `yaml:"db"`     // folder of the Grype database
 		Update *bool  `yaml:"update"` // whether an outdated database is fetched anew; default true. Without, one of any age will do
@@ -35,13 +37,6 @@ type settings struct {
 		Limit string `yaml:"limit"` // e.g. "50GB"
 	} `yaml:"cache"`
 	Builder string `yaml:"builder"` // address of a BuildKit; embedded when empty
-}
-
-// registrySettings says how one registry is reached.
-type registrySettings struct {
-	Mirrors  []string `yaml:"mirrors"`  // URLs or hosts that are asked first
-	Insecure bool     `yaml:"insecure"` // plain HTTP
-	CA       string   `yaml:"ca"`       // PEM file with the certificate authority
 }
 
 // The base images that are used when nothing else is said.

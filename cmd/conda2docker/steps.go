@@ -21,7 +21,7 @@ const (
 // neither, and are then assembled without executing anything.
 func (b *build) steps(in input, env resolved, ls layers) ([]graph.Step, map[string][]byte, error) {
 	var steps []graph.Step
-	common := stepEnvironment(env, ls)
+	common := stepEnvironment(env)
 	for i, r := range env.records {
 		scripts := ls.segments[i].Package.Scripts
 		if scripts.PostLink == "" {
@@ -57,11 +57,11 @@ func (b *build) steps(in input, env resolved, ls layers) ([]graph.Step, map[stri
 	return steps, map[string][]byte{pipSecretID: []byte(secret)}, nil
 }
 
-// stepEnvironment is the environment of a program that runs in the prefix.
-func stepEnvironment(env resolved, ls layers) []string {
+// stepEnvironment is the environment of a program that runs in the prefix, besides what the builder tells every step.
+func stepEnvironment(env resolved) []string {
 	return []string{
 		"PATH=" + prefix + "/bin:" + basePath(env.target.base), "CONDA_PREFIX=" + prefix, "CONDA_DEFAULT_ENV=base", "HOME=/root", "LANG=C.UTF-8",
-		"PYTHONDONTWRITEBYTECODE=1", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", ls.epoch.Unix()),
+		"PYTHONDONTWRITEBYTECODE=1",
 	}
 }
 

@@ -56,7 +56,7 @@ func (b *build) chooseTarget(ctx context.Context, s *stage, in input) (target, e
 	var got int64
 	s.show("base image " + ref)
 	t.base, err = base.Open(ctx, ref, base.Options{
-		Platform: platform, Registries: b.settings.registries(), Dir: b.settings.Cache.Dir, Offline: b.options.Offline,
+		Platform: platform, Registries: b.settings.Registries, Dir: b.settings.Cache.Dir, Offline: b.options.Offline,
 		Progress: s.count(&got, "base image "+ref),
 	})
 	if err != nil {
@@ -167,7 +167,7 @@ func usesCUDA(r *conda.Record) bool {
 	if name == "cudatoolkit" || name == "cuda-cudart" || name == "cuda-runtime" || strings.Contains(r.Build, "cuda") {
 		return true
 	}
-	return slices.ContainsFunc(r.Depends, func(d string) bool { return d == "__cuda" || strings.HasPrefix(d, "__cuda ") })
+	return slices.ContainsFunc(r.Depends, func(d string) bool { return conda.DependencyName(d) == "__cuda" })
 }
 
 // checkAccelerator finds the contradiction between what was resolved and what it is put on.

@@ -91,11 +91,11 @@ func makeWheel(ctx context.Context, name string, d deb, dir string) error {
 		files[rel], err = os.ReadFile(p)
 		return err
 	})
-	// Debian builds some without their version control, from which they take their version.
-	files[distInfo+"/METADATA"] = metadataVersion.ReplaceAll(files[distInfo+"/METADATA"], []byte("Version: "+version))
 	if err != nil {
 		return err
 	}
+	// Debian builds some without their version control, from which they take their version.
+	files[distInfo+"/METADATA"] = metadataVersion.ReplaceAll(files[distInfo+"/METADATA"], []byte("Version: "+version))
 	var record strings.Builder
 	for _, p := range sortedKeys(files) {
 		sum := sha256.Sum256(files[p])
