@@ -34,6 +34,9 @@ type Record struct {
 	TrackFeatures []string
 	Features      string
 
+	Extras map[string][]string // MatchSpecs that each optional dependency group adds to Depends (CEP 44)
+	Flags  []string            // what variant selection can ask for (CEP 45)
+
 	License       string
 	LicenseFamily string
 	Timestamp     int64 // milliseconds since 1970, 0 when not known
@@ -88,6 +91,15 @@ func (r *Record) String() string {
 	}
 	return r.Channel.Name + "/" + string(r.Subdir) + "::" + r.Dist()
 }
+
+// Place is where packages may be: one subdir of one channel.
+type Place struct {
+	Channel Channel
+	Subdir  Subdir
+}
+
+// String names the place in messages: "conda-forge/linux-64".
+func (p Place) String() string { return p.Channel.Name + "/" + string(p.Subdir) }
 
 // VirtualPackage is a fact about the target system that packages may depend on, such as __glibc (CEP 30).
 type VirtualPackage struct {

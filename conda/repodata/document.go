@@ -23,11 +23,10 @@ type document struct {
 	places  []places
 	removed map[string]bool
 	records int
-	v3      bool // there are packages for newer clients only (CEP 48)
 }
 
 // places are where the records of one name are in the text: the keys of their entries.
-type places struct{ old, new []uint32 }
+type places struct{ old, new, v3Old, v3New []uint32 }
 
 // scanDocument finds the records of a repodata.json.
 func scanDocument(text string, channel conda.Channel, subdir conda.Subdir) (*document, error) {
@@ -52,7 +51,7 @@ func scanDocument(text string, channel conda.Channel, subdir conda.Subdir) (*doc
 		case "removed":
 			return d.scanRemoved(s)
 		case "v3":
-			d.v3 = true
+			return d.scanV3(s)
 		}
 		return s.skip()
 	})
@@ -76,6 +75,21 @@ func (d *document) scanInfo(s *scanner) error {
 		}
 		d.base, err = resolveBase(d.base, base)
 		return err
+	})
+}
+
+// scanV3 notes where the entries for newer clients are (CEP 48), by the extension that their keys lack.
+func (d *document) scanV3(s *scanner) error {
+	return s.object(func(key string, _ int) error {
+		switch {
+		case s.null():
+			return nil
+		case key == "conda":
+			return d.scanPackages(s, func(p *places, at uint32) { p.v3New = append(p.v3New, at) })
+		case key == "tar.bz2":
+			return d.scanPackages(s, func(p *places, at uint32) { p.v3Old = append(p.v3Old, at) })
+		}
+		return s.skip() // such as wheels, which are no Conda packages
 	})
 }
 
@@ -161,25 +175,30 @@ func (d *document) read(name conda.PackageName, skip func(fileName string, err e
 	}
 	of := d.places[id]
 	r := recordReader{document: d, versions: map[string]version.Version{}}
-	records := make([]*conda.Record, 0, len(of.old)+len(of.new))
-	twins := make(map[string]int, len(of.old))
-	for i, at := range slices.Concat(of.old, of.new) {
-		fileName, record, err := r.read(at)
-		switch {
-		case d.removed[fileName]:
-			continue
-		case err != nil:
-			skip(fileName, err)
-			continue
-		}
-		stem, _ := conda.CutExtension(fileName)
-		if i < len(of.old) {
+	var records []*conda.Record
+	twins := map[string]int{}
+	for _, part := range []struct {
+		at        []uint32
+		extension string
+	}{{of.old, ""}, {of.new, ""}, {of.v3Old, ".tar.bz2"}, {of.v3New, ".conda"}} {
+		records = slices.Grow(records, len(part.at))
+		for _, at := range part.at {
+			fileName, record, err := r.read(at, part.extension)
+			switch {
+			case d.removed[fileName]:
+				continue
+			case err != nil:
+				skip(fileName, err)
+				continue
+			}
+			stem, _ := conda.CutExtension(fileName)
+			if twin, ok := twins[stem]; ok {
+				records[twin] = record
+				continue
+			}
 			twins[stem] = len(records)
-		} else if twin, ok := twins[stem]; ok {
-			records[twin] = record
-			continue
+			records = append(records, record)
 		}
-		records = append(records, record)
 	}
 	return records
 }

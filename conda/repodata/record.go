@@ -19,12 +19,14 @@ type recordReader struct {
 	versions map[string]version.Version // each version has several builds
 }
 
-// read reads the entry whose key is at a place in the text. The file name is known also where there is an error.
-func (r *recordReader) read(at uint32) (fileName string, record *conda.Record, err error) {
+// read reads the entry whose key, which may lack an extension, is at a place in the text. The file name is known also
+// where there is an error.
+func (r *recordReader) read(at uint32, extension string) (fileName string, record *conda.Record, err error) {
 	s := &scanner{text: r.document.text, at: int(at)}
 	if fileName, err = s.string(); err != nil {
 		return "", nil, err
 	}
+	fileName += extension
 	if err := s.expect(':'); err != nil {
 		return fileName, nil, err
 	}
@@ -100,6 +102,10 @@ func readField(s *scanner, r *conda.Record, key string) (err error) {
 		r.SHA256 = strings.ToLower(r.SHA256)
 	case "size":
 		r.Size, err = s.integer()
+	case "extra_depends":
+		r.Extras, err = s.lists()
+	case "flags":
+		r.Flags, err = s.list()
 	case "python_site_packages_path":
 		r.PythonSitePackagesPath, err = s.optional()
 	default:

@@ -127,16 +127,13 @@ func (x *Index) load(ctx context.Context, o Options) error {
 	return nil
 }
 
-// check tells of channels that are not there at all, and of what newer clients would find.
+// check tells of channels that are not there at all.
 func (x *Index) check(o Options) error {
 	for _, c := range o.Channels {
 		found := len(o.Subdirs) == 0
 		for _, p := range x.parts {
 			if p.channel == c && p.document != nil {
 				found = true
-				if p.document.v3 {
-					x.warning(fmt.Sprintf("%s: the packages below its v3 key are not seen", p))
-				}
 			}
 		}
 		if !found {

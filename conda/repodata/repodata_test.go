@@ -138,6 +138,29 @@ func TestOldAndOddFields(t *testing.T) {
 	require.Empty(t, records(t, x, "gone"))
 }
 
+func TestPackagesForNewerClients(t *testing.T) {
+	x := open(t, options(t, fetch.Options{}, raw(t, `{
+		"packages": {"a-1-0.tar.bz2": {"name": "a", "version": "1", "build": "0", "license": "old"}},
+		"packages.conda": {"a-2-0.conda": {"name": "a", "version": "2", "build": "0"}},
+		"v3": {
+			"whl": {"a-9": {"name": "a", "version": "9"}},
+			"conda": {
+				"a-3-0": {"name": "a", "version": "3", "build": "0", "depends": ["b[when=__unix]"], "flags": ["cuda", "blas:mkl"],
+					"extra_depends": {"test": ["pytest[version='>=7']", "c"], "none": []}},
+				"a-1-0": {"name": "a", "version": "1", "build": "0", "license": "new"}
+			},
+			"tar.bz2": {"a-4-0": {"name": "a", "version": "4", "build": "0"}}
+		},
+		"removed": ["a-4-0.tar.bz2"]
+	}`)))
+	require.Equal(t, "a-1-0.conda a-2-0.conda a-3-0.conda", files(t, x, "a"))
+	a := records(t, x, "a")
+	require.Equal(t, "new", a[0].License)
+	require.Equal(t, []string{"b[when=__unix]"}, a[2].Depends)
+	require.Equal(t, map[string][]string{"test": {"pytest[version='>=7']", "c"}, "none": nil}, a[2].Extras)
+	require.Equal(t, []string{"cuda", "blas:mkl"}, a[2].Flags)
+}
+
 func TestRecordsThatDoNotParseAreCounted(t *testing.T) {
 	o := options(t, fetch.Options{}, raw(t, `{"packages": {
 		"a-1-0.tar.bz2": {"name": "a", "version": "1"},
@@ -147,17 +170,16 @@ func TestRecordsThatDoNotParseAreCounted(t *testing.T) {
 		"a-4-0.tar.bz2": {"name": "a", "version": "4", "depends": [1]},
 		"b-1-0.tar.bz2": {"name": "b x", "version": "1"},
 		"c-1-0.tar.bz2": {}
-	}, "v3": {"conda": {}}}`))
+	}}`))
 	var warnings []string
 	o.Warn = func(w string) { warnings = append(warnings, w) }
 	x := open(t, o)
 	require.Equal(t, "a-1-0.tar.bz2", files(t, x, "a"))
 	require.Empty(t, records(t, x, "b x"))
 	require.Len(t, records(t, x, "a"), 1)
-	require.Len(t, warnings, 3)
-	require.Contains(t, warnings[0], "/linux-64: the packages below its v3 key are not seen")
-	require.Contains(t, warnings[1], "/linux-64: 4 of the records of a do not parse and were left out, such as a--0.tar.bz2: ")
-	require.Contains(t, warnings[2], "1 of the records of b x do not parse")
+	require.Len(t, warnings, 2)
+	require.Contains(t, warnings[0], "/linux-64: 4 of the records of a do not parse and were left out, such as a--0.tar.bz2: ")
+	require.Contains(t, warnings[1], "1 of the records of b x do not parse")
 }
 
 func TestBaseURL(t *testing.T) {

@@ -246,6 +246,23 @@ func (s *scanner) list() ([]string, error) {
 	return items, err
 }
 
+// lists reads an object of arrays of strings.
+func (s *scanner) lists() (map[string][]string, error) {
+	if s.null() {
+		return nil, nil
+	}
+	var all map[string][]string
+	err := s.object(func(key string, _ int) error {
+		items, err := s.list()
+		if all == nil {
+			all = map[string][]string{}
+		}
+		all[key] = items
+		return err
+	})
+	return all, err
+}
+
 // count estimates how many elements the array has whose first one has just been read.
 func (s *scanner) count() int {
 	end := strings.IndexByte(s.text[s.at:], ']')
