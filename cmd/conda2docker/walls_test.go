@@ -24,6 +24,8 @@ func TestWalls(t *testing.T) {
 		"github.com/moby/buildkit": {"builder"},
 		"github.com/anchore/syft":  {"sbom", "scan"},
 		"github.com/anchore/grype": {"scan"},
+		// Channels may be in a registry, as images are; what merely knows of packages knows no registry.
+		"github.com/google/go-containerregistry/pkg/v1/remote": {"conda/fetch", "conda/condarc", "conda/repodata", "conda/lock", "builder", "sbom", "scan"},
 	}
 	for path, p := range packages {
 		for foreign, rooms := range only {
@@ -61,9 +63,9 @@ func belowAny(path string, roots []string) bool {
 // ecosystemMayImport is what conda and envspec stand on besides the standard library.
 func ecosystemMayImport() []string {
 	return []string{
-		"gopkg.in/yaml.v3", "github.com/klauspost/compress", "github.com/dsnet/compress/bzip2", "github.com/vmihailenco/msgpack", "github.com/gofrs/flock", "golang.org/x/sync",
-		"github.com/google/go-containerregistry/pkg/name", "github.com/google/go-containerregistry/pkg/authn", "github.com/google/go-containerregistry/pkg/v1/remote",
-		"github.com/stretchr/testify", "golang.org/x/sys",
+		"gopkg.in/yaml.v3", "github.com/klauspost/compress", "github.com/dsnet/compress/bzip2", "github.com/vmihailenco/msgpack", "github.com/tinylib/msgp", "github.com/gofrs/flock", "golang.org/x/sync",
+		"github.com/google/go-containerregistry/pkg/name", "github.com/google/go-containerregistry/pkg/authn", "github.com/google/go-containerregistry/pkg/v1",
+		"github.com/stretchr/testify", "golang.org/x/sys", "golang.org/x/net/http/httpproxy",
 	}
 }
 
