@@ -13,9 +13,15 @@ import (
 
 // environment is what the program sees of the process it runs in.
 type environment struct {
-	Getenv func(string) string
-	Stdout io.Writer // carries results only
-	Stderr *os.File  // progress, warnings
+	LookupEnv func(string) (string, bool)
+	Stdout    io.Writer // carries results only
+	Stderr    *os.File  // progress, warnings
+}
+
+// Getenv is a variable's value, "" where it is not set.
+func (e environment) Getenv(name string) string {
+	v, _ := e.LookupEnv(name)
+	return v
 }
 
 // newApp is the command line: every command is flags, a struct, one call.

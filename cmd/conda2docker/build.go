@@ -33,6 +33,8 @@ type buildOptions struct {
 	Accelerator accelerator
 	Base        string
 	CUDA        string // version of __cuda
+	CUDAArch    string // version of __cuda_arch
+	Archspec    string // microarchitecture
 	Subdir      conda.Subdir
 	Channels    []string
 	FailOn      scan.Severity
@@ -63,6 +65,8 @@ func buildCommand(env environment) *cli.Command {
 			&cli.StringFlag{Name: "accelerator", Value: "auto", Usage: "auto, cpu or cuda: which base, and whether there is a GPU driver"},
 			&cli.StringFlag{Name: "base", Usage: "base image: a `REFERENCE` or oci-layout:/FOLDER"},
 			&cli.StringFlag{Name: "cuda", Usage: "`VERSION` of CUDA that the driver will support, such as 12.4"},
+			&cli.StringFlag{Name: "cuda-arch", Usage: "compute `CAPABILITY` of the GPU, such as 8.6, for packages that ask for one"},
+			&cli.StringFlag{Name: "archspec", Usage: "`MICROARCHITECTURE` of the processor, such as x86_64_v3, for packages that have builds for several (default: any of the platform)"},
 			&cli.StringFlag{Name: "platform", Value: string(conda.Linux64), Usage: "conda `SUBDIR` to build for"},
 			&cli.StringSliceFlag{Name: "channel", Aliases: []string{"c"}, Usage: "`CHANNEL` to search before those of the environment; may be repeated"},
 			&cli.StringFlag{Name: "fail-on", Usage: "lowest `SEVERITY` that the gate refuses: negligible, low, medium, high or critical"},
@@ -92,7 +96,7 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	}
 	o := buildOptions{
 		Files: files, Overlay: c.String("overlay"), Lock: c.String("lock"), UpdateLock: c.Bool("update-lock"), Push: c.Bool("push"),
-		Manifest: c.String("manifest"), Evidence: c.String("evidence"), Base: c.String("base"), CUDA: c.String("cuda"), Channels: c.StringSlice("channel"),
+		Manifest: c.String("manifest"), Evidence: c.String("evidence"), Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"), Channels: c.StringSlice("channel"),
 		OnlyFixed: c.Bool("only-fixed"), MaxLayers: c.Int("max-layers"), PostLinkNet: c.Bool("post-link-network"), Builder: c.String("builder"),
 		Offline: c.Bool("offline"), Progress: c.String("progress"),
 	}
@@ -107,6 +111,12 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	}
 	if _, err := ociPlatform(o.Subdir); err != nil {
 		return fail("platform", err)
+	}
+	if err := checkArchspec(o.Archspec, o.Subdir); err != nil {
+		return fail("archspec", err)
+	}
+	if err := checkCUDAArch(o.CUDAArch, o.CUDA, o.Accelerator); err != nil {
+		return fail("cuda-arch", err)
 	}
 	if o.FailOn, err = scan.ParseSeverity(c.String("fail-on")); err != nil {
 		return fail("fail-on", err)

@@ -21,7 +21,7 @@ func main() {
 	// What is in the cache and in the images is nobody's to change, whatever the caller's mask allows.
 	syscall.Umask(syscall.Umask(0o022) | 0o022)
 	ctx, received := untilSignal()
-	app := newApp(environment{Getenv: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr})
+	app := newApp(environment{LookupEnv: os.LookupEnv, Stdout: os.Stdout, Stderr: os.Stderr})
 	err := app.RunContext(ctx, flagsFirst(app, os.Args))
 	switch sig := received(); {
 	case err == nil:

@@ -65,7 +65,7 @@ func (b *build) chooseTarget(ctx context.Context, s *stage, in input) (target, e
 	if t.base.Facts.Conda {
 		return t, fmt.Errorf("base image %s has something in %s already: use a base without Conda", ref, prefix)
 	}
-	t.virtual, err = b.virtualPackages(t)
+	t.virtual, err = b.virtualPackages(t, newOverrides(b.env.LookupEnv, in.conda.VirtualPackages))
 	return t, err
 }
 
@@ -83,53 +83,22 @@ func (b *build) chooseAccelerator(in input) (accelerator, string) {
 	return acceleratorCPU, "nothing asks for a GPU"
 }
 
-// linuxVersion is the kernel that packages may expect: an image has none of its own. The number is that of the oldest
-// distribution that is widely supported (RHEL 8), as pixi assumes it too.
-const linuxVersion = "4.18"
-
-// virtualPackages are the facts about the target (CEP 30). CONDA_OVERRIDE_GLIBC, _LINUX, _CUDA and _ARCHSPEC change them.
-func (b *build) virtualPackages(t target) ([]conda.VirtualPackage, error) {
+// virtualPackages are what packages may depend on: the base's facts, the options, and what overrides them.
+func (b *build) virtualPackages(t target, of overrides) ([]conda.VirtualPackage, error) {
 	if err := t.base.Facts.RequireGlibc(); err != nil {
 		return nil, fmt.Errorf("base image %s: %w", t.base.Ref, err)
 	}
-	facts := [][2]string{{"__glibc", t.base.Facts.Glibc}, {"__linux", linuxVersion}, {"__unix", "0"}, {"__archspec", "1=" + genericArch(b.options.Subdir)}}
-	if t.accelerator == acceleratorCUDA {
-		v, err := b.cudaVersion(t.base)
-		if err != nil {
+	f := facts{Glibc: t.base.Facts.Glibc, CUDAArch: b.options.CUDAArch, Archspec: b.options.Archspec}
+	if t.accelerator == acceleratorCUDA && !of("CUDA").set {
+		var err error
+		if f.CUDA, err = b.cudaVersion(t.base); err != nil {
 			return nil, err
 		}
-		facts = append(facts, [2]string{"__cuda", v})
-	} else if b.options.CUDA != "" {
+	}
+	if t.accelerator != acceleratorCUDA && b.options.CUDA != "" {
 		return nil, usageError{errors.New("--cuda says that there is a CUDA driver, but the base is for the CPU: add --accelerator cuda")}
 	}
-	for name, key := range map[string]string{"__glibc": "GLIBC", "__linux": "LINUX", "__cuda": "CUDA", "__archspec": "ARCHSPEC"} {
-		v := b.env.Getenv("CONDA_OVERRIDE_" + key)
-		if v == "" {
-			continue
-		}
-		if name == "__archspec" {
-			v = "1=" + v
-		}
-		facts = slices.DeleteFunc(facts, func(f [2]string) bool { return f[0] == name })
-		facts = append(facts, [2]string{name, v})
-	}
-	var out []conda.VirtualPackage
-	for _, f := range facts {
-		p, err := conda.ParseVirtualPackage(f[0] + "=" + f[1])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b conda.VirtualPackage) int { return strings.Compare(string(a.Name), string(b.Name)) })
-	return out, nil
-}
-
-func genericArch(s conda.Subdir) string {
-	if s == conda.LinuxAarch64 {
-		return "aarch64"
-	}
-	return "x86_64"
+	return f.virtualPackages(b.options.Subdir, of)
 }
 
 var cudaNumber = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)

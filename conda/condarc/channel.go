@@ -1,6 +1,7 @@
 package condarc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,9 +34,13 @@ type resolver struct {
 	alias  string
 	custom map[string]string   // where a channel is, by name, without its name
 	multi  map[string][]string // what a name stands for
+	moved  []move
 	home   func(string) string
 	keys   *fetch.Keyring
 }
+
+// move is where channels were once, by URL without scheme; name is that of one channel, or "" for all below an old alias.
+type move struct{ from, name string }
 
 func newResolver(s *sources, keys *fetch.Keyring) (resolver, error) {
 	r := resolver{custom: map[string]string{}, multi: map[string][]string{}, home: s.home, keys: keys}
@@ -74,7 +79,47 @@ func newResolver(s *sources, keys *fetch.Keyring) (resolver, error) {
 	for name, of := range multi {
 		r.multi[name] = texts(of)
 	}
-	return r, nil
+	free, err := s.boolean("restore_free_channel")
+	if err != nil {
+		return resolver{}, err
+	}
+	if free {
+		r.multi[multiDefaults] = append(slices.Clone(r.multi[multiDefaults]), anacondaRepo+"/pkgs/free")
+	}
+	r.moved, err = moves(s)
+	return r, err
+}
+
+// moves are migrated_custom_channels, the longest name first, then migrated_channel_aliases.
+func moves(s *sources) ([]move, error) {
+	custom, err := s.strings("migrated_custom_channels")
+	if err != nil {
+		return nil, err
+	}
+	var out []move
+	for name, at := range custom {
+		out = append(out, move{from: withoutScheme(at) + "/" + name, name: name})
+	}
+	slices.SortFunc(out, func(a, b move) int {
+		return cmp.Or(len(b.name)-len(a.name), strings.Compare(a.name, b.name))
+	})
+	aliases, err := s.list("migrated_channel_aliases")
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range aliases {
+		out = append(out, move{from: withoutScheme(a.text)})
+	}
+	return out, nil
+}
+
+// withoutScheme is a URL without scheme, credentials and trailing slash.
+func withoutScheme(raw string) string {
+	clean, _, _ := fetch.SplitURL(raw)
+	if _, rest, ok := strings.Cut(clean, "://"); ok {
+		clean = rest
+	}
+	return strings.TrimRight(clean, "/")
 }
 
 func texts(values []value) []string {
@@ -90,8 +135,19 @@ func (c Config) Channels() []conda.Channel { return slices.Clone(c.channels) }
 
 // Resolve turns a channel's name, path or URL into channels: more than one for a multichannel such as defaults, none
 // for nodefaults. Credentials in a URL are taken off it and added to c.Credentials; so is a subdir at its end.
+//
+// A channel that the configuration forbids is a *NotAllowedError.
 func (c Config) Resolve(nameOrURL string) ([]conda.Channel, error) {
-	return c.resolver.resolve(strings.TrimSpace(nameOrURL))
+	channels, err := c.resolver.resolve(strings.TrimSpace(nameOrURL))
+	if err != nil {
+		return nil, err
+	}
+	for _, of := range channels {
+		if err := c.rules.check(of.Name, of.URL); err != nil {
+			return nil, err
+		}
+	}
+	return channels, nil
 }
 
 func (r resolver) resolve(name string) ([]conda.Channel, error) {
@@ -136,7 +192,7 @@ func (r resolver) one(name string) (conda.Channel, error) {
 		if err != nil {
 			return conda.Channel{}, fmt.Errorf("channel %s: %w", fetch.Redact(name), err)
 		}
-		return conda.Channel{Name: r.name(at), URL: at}, nil
+		return r.current(at)
 	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "."), strings.HasPrefix(name, "~"):
 		path, err := filepath.Abs(r.home(name))
 		if err != nil {
@@ -165,6 +221,22 @@ func (r resolver) one(name string) (conda.Channel, error) {
 	return conda.Channel{Name: name, URL: at + "/" + name}, nil
 }
 
+// current is the channel at a URL, at the place where it is now.
+func (r resolver) current(at string) (conda.Channel, error) {
+	for _, m := range r.moved {
+		rest, ok := strings.CutPrefix(withoutScheme(at), m.from)
+		switch {
+		case !ok || rest != "" && rest[0] != '/':
+		case m.name != "":
+			return r.one(m.name + rest)
+		case rest != "":
+			name := rest[1:]
+			return conda.Channel{Name: name, URL: r.alias + "/" + name}, nil
+		}
+	}
+	return conda.Channel{Name: r.name(at), URL: at}, nil
+}
+
 // location checks a URL, and takes the credentials off it.
 func (r resolver) location(raw string) (string, error) {
 	clean, key, ok := fetch.SplitURL(raw)
@@ -173,9 +245,9 @@ func (r resolver) location(raw string) (string, error) {
 	case err != nil:
 		return "", errors.New("the URL does not parse")
 	case u.Scheme == "file" && u.Path != "":
-	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
+	case (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "oci") && u.Host != "":
 	default:
-		return "", errors.New("want an http://, https:// or file:// URL")
+		return "", errors.New("want an http://, https://, oci:// or file:// URL")
 	}
 	u.RawQuery, u.Fragment = "", ""
 	u.Host = strings.ToLower(u.Host)

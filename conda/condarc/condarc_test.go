@@ -199,7 +199,11 @@ mirrored_channels:
   conda-forge:
     - https://mirror.org/conda-forge
     - oci://ghcr.io/channel-mirrors/conda-forge
+    - s3://me:secret@bucket/x
 `}})
+	require.Equal(t, []string{
+		"/home/me/.condarc:16: mirrored_channels: a mirror of conda-forge is left out: want an http://, https://, oci:// or file:// URL",
+	}, c.Warnings)
 	o := c.Fetch()
 	require.Equal(t, "/home/me/ca.pem", o.CAFile)
 	require.Equal(t, "/c.pem", o.ClientCert)
@@ -209,7 +213,7 @@ mirrored_channels:
 	require.Negative(t, o.Retries)
 	require.True(t, o.Offline)
 	require.Equal(t, map[string][]string{
-		"https://conda.anaconda.org/conda-forge": {"https://mirror.org/conda-forge"},
+		"https://conda.anaconda.org/conda-forge": {"https://mirror.org/conda-forge", "oci://ghcr.io/channel-mirrors/conda-forge"},
 	}, o.Mirrors)
 	for target, want := range map[string]string{
 		"https://a.org/x": "http://me:secret@proxy:3128", "http://plain.org/x": "http://other:80",

@@ -1,46 +1,91 @@
 package condarc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpproxy"
 
 	"github.com/datalayer/conda2docker/conda/fetch"
 )
 
-// proxy chooses a request's proxy: that of proxy_servers, else that of the environment.
-func (c Config) proxy(r *http.Request) (*url.URL, error) {
-	host := r.URL.Hostname()
-	for _, key := range []string{r.URL.Scheme + "://" + host, r.URL.Scheme, "all://" + host, "all"} {
-		server, ok := c.Proxies[key]
-		if !ok || server == "" {
-			continue
+// readProxies reads proxy_servers, and what the environment says of proxies.
+func (c *Config) readProxies(s *sources) (err error) {
+	if c.Proxies, err = s.strings("proxy_servers"); err != nil {
+		return err
+	}
+	env := func(name string) string { return cmp.Or(s.getenv(name), s.getenv(strings.ToLower(name))) }
+	c.noProxy = env("NO_PROXY")
+	c.proxyEnv = map[string]string{"https": cmp.Or(env("HTTPS_PROXY"), env("ALL_PROXY")), "http": cmp.Or(env("HTTP_PROXY"), env("ALL_PROXY"))}
+	for of, servers := range map[string]map[string]string{"proxy_servers": c.Proxies, "proxy of the environment for": c.proxyEnv} {
+		for _, key := range slices.Sorted(maps.Keys(servers)) {
+			if _, err := parseProxy(servers[key]); err != nil {
+				return fmt.Errorf("%s %s: %w", of, key, err)
+			}
 		}
-		if !strings.Contains(server, "://") {
-			server = "http://" + server
-		}
-		u, err := url.Parse(server)
-		if err != nil {
-			return nil, fmt.Errorf("proxy_servers: %s: the URL does not parse", key)
-		}
+	}
+	return nil
+}
+
+// parseProxy reads a proxy's address, which may hold credentials: errors do not repeat it. An empty one is nil.
+func parseProxy(server string) (*url.URL, error) {
+	if server == "" {
+		return nil, nil
+	}
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the proxy's URL does not parse: characters in its password may have to be percent-encoded")
+	}
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
 		return u, nil
 	}
-	return http.ProxyFromEnvironment(r)
+	return nil, errors.New("want an http://, https:// or socks5:// proxy")
+}
+
+// proxy chooses a request's proxy: that of proxy_servers, else that of the environment; nil for hosts that need none.
+func (c Config) proxy(r *http.Request) (*url.URL, error) {
+	host, scheme := r.URL.Hostname(), r.URL.Scheme
+	server := c.proxyEnv[scheme]
+	for _, key := range []string{scheme + "://" + host, scheme, "all://" + host, "all"} {
+		if s := c.Proxies[key]; s != "" {
+			server = s
+			break
+		}
+	}
+	proxy, err := parseProxy(server)
+	if err != nil || proxy == nil {
+		return nil, err
+	}
+	// What is asked here is only whether the host is one that needs no proxy.
+	needs, err := (&httpproxy.Config{HTTPProxy: "http://proxy", HTTPSProxy: "http://proxy", NoProxy: c.noProxy}).ProxyFunc()(r.URL)
+	if err != nil || needs == nil {
+		return nil, err
+	}
+	return proxy, nil
 }
 
 // readTokens reads the tokens that anaconda-client keeps, a file each, named after the server.
-func (o Options) readTokens(keys *fetch.Keyring) error {
+func (o Options) readTokens() (*fetch.Keyring, error) {
+	keys := &fetch.Keyring{}
 	for _, dir := range o.tokenDirs() {
 		entries, err := o.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("reading anaconda tokens: %w", err)
+			return nil, fmt.Errorf("reading anaconda tokens: %w", err)
 		}
 		for _, e := range entries {
 			name, ok := strings.CutSuffix(e.Name(), ".token")
@@ -53,7 +98,7 @@ func (o Options) readTokens(keys *fetch.Keyring) error {
 			}
 			b, err := o.ReadFile(filepath.Join(dir, e.Name()))
 			if err != nil {
-				return fmt.Errorf("reading anaconda tokens: %w", err)
+				return nil, fmt.Errorf("reading anaconda tokens: %w", err)
 			}
 			key := fetch.Credential{Token: strings.TrimSpace(string(b))}
 			keys.Add(server, key)
@@ -62,7 +107,7 @@ func (o Options) readTokens(keys *fetch.Keyring) error {
 			}
 		}
 	}
-	return nil
+	return keys, nil
 }
 
 func (o Options) tokenDirs() []string {

@@ -167,26 +167,29 @@ func parse(path string, b []byte) (document, error) {
 	return d, nil
 }
 
-// fromEnvironment are the keys that conda's environment variables can set, CONDA_ and the key in upper case; those
-// with true are lists, separated by commas.
-var fromEnvironment = map[string]bool{
-	"channels": true, "default_channels": true, "channel_alias": false, "channel_priority": false,
-	"ssl_verify": false, "client_ssl_cert": false, "client_ssl_cert_key": false, "offline": false,
-	"remote_connect_timeout_secs": false, "remote_read_timeout_secs": false, "remote_max_retries": false,
-	"remote_backoff_factor": false,
+// fromEnvironment are the keys that conda's environment variables can set, CONDA_ and the key in upper case, and what separates the
+// items of those that are lists. Mappings cannot be set so.
+var fromEnvironment = map[string]string{
+	"channels": ",", "channel": ",", "default_channels": ",", "migrated_channel_aliases": ",", "allowlist_channels": ",",
+	"whitelist_channels": ",", "denylist_channels": ",", "channel_alias": "", "channel_priority": "", "restore_free_channel": "",
+	"ssl_verify": "", "verify_ssl": "", "client_ssl_cert": "", "client_cert": "", "client_ssl_cert_key": "", "client_cert_key": "",
+	"offline": "", "remote_connect_timeout_secs": "", "remote_read_timeout_secs": "", "remote_max_retries": "",
+	"remote_backoff_factor": "", "add_anaconda_token": "", "add_binstar_token": "",
+	"create_default_packages": ",", "default_python": "", "disallowed_packages": "&", "disallow": "&", "pinned_packages": "&",
+	"signing_metadata_url_base": "", "subdir": "", "subdirs": ",", "track_features": ",", "use_local": "", "use_only_tar_bz2": "",
 }
 
 func (o Options) environment() document {
 	d := document{path: environment, keys: map[string]*yaml.Node{}}
-	for key, list := range fromEnvironment {
+	for key, separator := range fromEnvironment {
 		value := o.Getenv("CONDA_" + strings.ToUpper(key))
 		if value == "" {
 			continue
 		}
 		node := &yaml.Node{Kind: yaml.ScalarNode, Value: value}
-		if list {
+		if separator != "" {
 			node = &yaml.Node{Kind: yaml.SequenceNode}
-			for item := range strings.SplitSeq(value, ",") {
+			for item := range strings.SplitSeq(value, separator) {
 				node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: strings.TrimSpace(item)})
 			}
 		}
@@ -204,14 +207,18 @@ type value struct {
 }
 
 func (v value) errorf(format string, args ...any) error {
-	at := v.path
-	if v.path == environment {
-		return fmt.Errorf("environment variable CONDA_%s: %w", strings.ToUpper(v.key), fmt.Errorf(format, args...))
+	return fmt.Errorf("%s: %w", v.place(), fmt.Errorf(format, args...))
+}
+
+// place is where the value stands: "/etc/conda/.condarc:3: channels".
+func (v value) place() string {
+	switch {
+	case v.path == environment:
+		return "environment variable CONDA_" + strings.ToUpper(v.key)
+	case v.line > 0:
+		return fmt.Sprintf("%s:%d: %s", v.path, v.line, v.key)
 	}
-	if v.line > 0 {
-		at = fmt.Sprintf("%s:%d", v.path, v.line)
-	}
-	return fmt.Errorf("%s: %s: %w", at, v.key, fmt.Errorf(format, args...))
+	return v.path + ": " + v.key
 }
 
 // found is what one document says under a key.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/datalayer/conda2docker/conda/fetch/oci"
 )
 
 // maxWait bounds the pause before a repetition; a server that asks for more is not waited for.
@@ -72,6 +74,7 @@ func passing(err error) bool {
 		cert   *tls.CertificateVerificationError
 		record tls.RecordHeaderError
 		dns    *net.DNSError
+		named  *oci.NameError
 	)
 	switch {
 	case errors.As(err, &status):
@@ -83,7 +86,7 @@ func passing(err error) bool {
 		default:
 			return s >= 500
 		}
-	case errors.As(err, &sum), errors.As(err, &long), errors.As(err, &cert), errors.As(err, &record),
+	case errors.As(err, &sum), errors.As(err, &long), errors.As(err, &cert), errors.As(err, &record), errors.As(err, &named),
 		errors.Is(err, errRedirect):
 		return false
 	case errors.As(err, &dns):

@@ -13,6 +13,10 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/datalayer/conda2docker/conda/fetch/oci"
 )
 
 // Options say how the network is reached. The zero value is the plain network.
@@ -23,6 +27,8 @@ type Options struct {
 	Mirrors map[string][]string
 	// Credentials are asked for each place that is reached; nil means none.
 	Credentials Credentials
+	// Registries are asked for the credentials of the registries of oci: URLs that Credentials has none for; nil means none.
+	Registries authn.Keychain
 	// CAFile is a PEM bundle, or a folder of PEM files, that is trusted in place of the system's.
 	CAFile string
 	// ClientCert and ClientKey are PEM files for servers that want a client certificate.
@@ -75,7 +81,11 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{o: o, mirrors: mirrors, http: &http.Client{Transport: transport, CheckRedirect: checkRedirect}}, nil
+	c := &Client{o: o, mirrors: mirrors, http: &http.Client{Transport: transport, CheckRedirect: checkRedirect}}
+	transport.RegisterProtocol("oci", &oci.Transport{
+		Base: transport, Auth: c.registryAuth, CheckRedirect: checkRedirect, UserAgent: o.UserAgent,
+	})
+	return c, nil
 }
 
 // Offline reports whether the network is refused.
@@ -83,7 +93,7 @@ func (c *Client) Offline() bool { return c.o.Offline }
 
 // Request asks for one file.
 type Request struct {
-	URL string // canonical, without credentials; http, https or file
+	URL string // canonical, without credentials; http, https, oci or file
 	// ETag and LastModified make it conditional: the answer may be NotModified.
 	ETag, LastModified string
 	// Header holds further header fields.
@@ -220,7 +230,10 @@ func (c *Client) do(ctx context.Context, p place, header http.Header) (*http.Res
 	}
 	req := (&http.Request{Method: http.MethodGet, URL: p.url, Header: header}).WithContext(ctx)
 	req.Header.Set("User-Agent", c.o.UserAgent)
-	c.authenticate(req)
+	if err := c.authenticate(req); err != nil {
+		stop()
+		return nil, p.error(err)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		err = p.error(causeOf(ctx, err))

@@ -1,10 +1,15 @@
 package fetch
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Credential authenticates at one place. It is one of basic authentication, a token in the path, and a bearer token.
@@ -16,6 +21,8 @@ type Credential struct {
 	Token, TokenRoot string
 
 	Bearer string
+
+	fault string // why this, which is for the place, cannot be used
 }
 
 // String tells nothing.
@@ -90,7 +97,7 @@ func SplitURL(raw string) (clean string, c Credential, ok bool) {
 		c.Password, _ = u.User.Password()
 		u.User, ok = nil, true
 	}
-	if root, rest, found := strings.Cut(u.Path, "/t/"); found {
+	if root, rest, found := strings.Cut(u.Path, "/t/"); found && u.Scheme != "oci" {
 		c.TokenRoot = root
 		c.Token, rest, _ = strings.Cut(rest, "/")
 		u.Path, u.RawPath, ok = strings.TrimRight(root+"/"+rest, "/"), "", true
@@ -98,39 +105,68 @@ func SplitURL(raw string) (clean string, c Credential, ok bool) {
 	return u.String(), c, ok
 }
 
-// authenticate adds what the place wants: the credentials of its URL (a mirror's may have some), else those of the
-// client's user. It may replace r.URL, but does not change it.
-func (c *Client) authenticate(r *http.Request) {
-	if r.URL.Scheme == "file" {
-		return
-	}
-	if user := r.URL.User; user != nil {
-		// As a header it stays within the rules for redirects.
-		password, _ := user.Password()
-		r.SetBasicAuth(user.Username(), password)
-		u := *r.URL
-		u.User = nil
-		r.URL = &u
-		return
+// credential is what authenticates at a URL: what stands in it (a mirror's may have some), else what the client's user has for it.
+func (c *Client) credential(u *url.URL) (Credential, error) {
+	if u.User != nil {
+		password, _ := u.User.Password()
+		return Credential{Username: u.User.Username(), Password: password}, nil
 	}
 	if c.o.Credentials == nil {
-		return
+		return Credential{}, nil
 	}
-	of, ok := c.o.Credentials.Credential(r.URL)
-	if !ok {
-		return
+	of, _ := c.o.Credentials.Credential(u)
+	if of.fault != "" {
+		return Credential{}, &localError{errors.New(of.fault)}
 	}
+	return of, nil
+}
+
+// authenticate adds what the place wants. It may replace r.URL, but does not change it.
+func (c *Client) authenticate(r *http.Request) error {
+	if r.URL.Scheme == "file" || r.URL.Scheme == "oci" { // the latter's transport does it itself
+		return nil
+	}
+	of, err := c.credential(r.URL)
+	if err != nil {
+		return err
+	}
+	u := *r.URL
+	u.User = nil // as a header it stays within the rules for redirects
 	switch {
 	case of.Bearer != "":
 		r.Header.Set("Authorization", "Bearer "+of.Bearer)
 	case of.Username != "" || of.Password != "":
 		r.SetBasicAuth(of.Username, of.Password)
 	}
-	if of.Token != "" && !strings.Contains(r.URL.Path, "/t/") {
-		u := *r.URL
+	if of.Token != "" && !strings.Contains(u.Path, "/t/") {
 		if rest, ok := below(u.Path, of.TokenRoot); ok {
 			u.Path, u.RawPath = of.TokenRoot+"/t/"+of.Token+rest, ""
-			r.URL = &u
 		}
 	}
+	r.URL = &u
+	return nil
+}
+
+// registryAuth is what authenticates at the registry of an oci: URL.
+func (c *Client) registryAuth(u *url.URL) (authn.Authenticator, error) {
+	of, err := c.credential(u)
+	switch {
+	case err != nil:
+		return nil, err
+	case of.Bearer != "":
+		return &authn.Bearer{Token: of.Bearer}, nil
+	case of.Username != "" || of.Password != "":
+		return &authn.Basic{Username: of.Username, Password: of.Password}, nil
+	case c.o.Registries == nil:
+		return authn.Anonymous, nil
+	}
+	registry, err := name.NewRegistry(u.Host)
+	if err != nil {
+		return nil, &localError{err}
+	}
+	auth, err := c.o.Registries.Resolve(registry)
+	if err != nil {
+		return nil, &localError{fmt.Errorf("reading the credentials of registry %s: %w", u.Host, err)}
+	}
+	return auth, nil
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/datalayer/conda2docker/conda/fetch/oci"
 )
 
 // File is a file whose content is known in advance.
@@ -172,6 +174,9 @@ func (p *partial) extend(ctx context.Context, c *Client, at place, f File, progr
 		return nil
 	}
 	header := http.Header{}
+	if at.url.Scheme == "oci" && f.SHA256 != "" {
+		header.Set(oci.SHA256Header, f.SHA256)
+	}
 	if p.resumed {
 		header.Set("Range", "bytes="+strconv.FormatInt(p.size, 10)+"-")
 		if p.tag != "" {

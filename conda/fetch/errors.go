@@ -1,11 +1,13 @@
 package fetch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -25,7 +27,11 @@ func (e *StatusError) Error() string {
 	s := fmt.Sprintf("%s: %d %s", e.URL, e.Status, http.StatusText(e.Status)) + fromMirror(e.Mirror)
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		s += ": credentials for it go into ~/.netrc, or into the channel's URL in .condarc"
+		where := "the channel's URL in .condarc"
+		if strings.HasPrefix(cmp.Or(e.Mirror, e.URL), "oci:") {
+			where = "Docker's configuration (docker login)"
+		}
+		s += ": credentials for it go into ~/.netrc, or into " + where
 	case http.StatusProxyAuthRequired:
 		s += ": credentials for the proxy go into proxy_servers in .condarc, or into HTTPS_PROXY"
 	}

@@ -109,9 +109,9 @@ func parseURL(s string) (*url.URL, error) {
 	}
 	switch {
 	case u.Scheme == "file" && (u.Host == "" || u.Host == "localhost"):
-	case (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
+	case (u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "oci") && u.Host != "":
 	default:
-		return nil, fmt.Errorf("URL %s: want http://, https:// or file:///", Redact(s))
+		return nil, fmt.Errorf("URL %s: want http://, https://, oci:// or file:///", Redact(s))
 	}
 	return u, nil
 }
