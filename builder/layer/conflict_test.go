@@ -41,6 +41,7 @@ func TestConflicts(t *testing.T) {
 		name     string
 		segments []Segment
 		winners  map[string]string // path in the image → package
+		deleted  []string
 		warnings []string
 		err      string
 	}{
@@ -84,15 +85,47 @@ func TestConflicts(t *testing.T) {
 			segments: []Segment{holding("a", symlink("bin/x", "y")), holding("b", symlink("bin/x", "y"))},
 		},
 		{
-			name:     "a file and a directory",
-			segments: []Segment{holding("a", regular("share/x", "1")), holding("b", regular("share/x/y", "1"))},
-			err: "/opt/conda/share/x: a-1-0 and b-1-0 disagree: it is a file in the first and a directory in the second; " +
-				"leave out one of them, or choose another version",
+			name:     "a file, then a directory",
+			segments: []Segment{holding("a", regular("share/x", "1")), holding("b", regular("share/x/deep/y", "1"))},
+			winners:  map[string]string{"opt/conda/share/x": "b", "opt/conda/share/x/deep": "b", "opt/conda/share/x/deep/y": "b"},
+			warnings: []string{"/opt/conda/share/x is a file in a-1-0 and a directory in b-1-0: the image has that of b-1-0, which is linked last"},
 		},
 		{
-			name:     "a directory first, then a file",
-			segments: []Segment{holding("a", directory("share/x")), holding("b", regular("share/x", "1"))},
-			err:      "/opt/conda/share/x: b-1-0 and a-1-0 disagree: it is a file in the first and a directory in the second",
+			name: "a directory, then a file",
+			segments: []Segment{
+				holding("a", directory("share/x"), regular("share/x/y", "1")), holding("b", regular("share/x/sub/z", "1")),
+				holding("c", regular("share/x", "1")),
+			},
+			winners: map[string]string{"opt/conda/share/x": "c"},
+			warnings: []string{
+				"/opt/conda/share/x is a directory in a-1-0, a directory in b-1-0 and a file in c-1-0: the image has that of c-1-0, " +
+					"which is linked last, and not the files that were in the directory (2)",
+			},
+		},
+		{
+			name: "and a directory again",
+			segments: []Segment{
+				holding("a", regular("share/x/y", "1"), regular("share/x/z", "1")), holding("b", regular("share/x", "1")),
+				holding("c", regular("share/x/z", "2")),
+			},
+			winners: map[string]string{"opt/conda/share/x": "c", "opt/conda/share/x/z": "c"},
+			deleted: []string{"opt/conda/share/x/y"},
+			warnings: []string{
+				"/opt/conda/share/x is a directory in a-1-0, a file in b-1-0 and a directory in c-1-0: the image has that of c-1-0, " +
+					"which is linked last, and not the files that were in the directory (2)",
+			},
+		},
+		{
+			name: "a directory that comes back through a symlink",
+			segments: []Segment{
+				holding("a", regular("share/x/y", "1"), symlink("l", "share")), holding("b", regular("l/x", "1")), holding("c", regular("share/x/z", "2")),
+			},
+			winners: map[string]string{"opt/conda/l": "a"},
+			deleted: []string{"opt/conda/share/x/y"},
+			warnings: []string{
+				"/opt/conda/share/x is a directory in a-1-0, a file in b-1-0 and a directory in c-1-0: the image has that of c-1-0, " +
+					"which is linked last, and not the files that were in the directory (1)",
+			},
 		},
 		{
 			name: "files go through the symlink of an earlier package",
@@ -101,7 +134,7 @@ func TestConflicts(t *testing.T) {
 				holding("b", regular("lib64/b", "2"), regular("lib64/sub/c", "3"), directory("lib64/empty")),
 			},
 			winners: map[string]string{
-				"opt/conda/lib64": "a", "opt/conda/lib/b": "b", "opt/conda/lib/sub/c": "b", "opt/conda/lib/empty": "b",
+				"opt/conda/lib64": "a", "opt/conda/lib/b": "b", "opt/conda/lib/sub": "b", "opt/conda/lib/sub/c": "b", "opt/conda/lib/empty": "b",
 			},
 		},
 		{
@@ -118,12 +151,16 @@ func TestConflicts(t *testing.T) {
 				holding("a", symlink("usr/lib64", "lib"), symlink("usr/lib/mod", "../../share/mod"), directory("share/mod"), regular("usr/lib/a", "1")),
 				holding("b", regular("usr/lib64/mod/b", "2")),
 			},
-			winners: map[string]string{"opt/conda/usr/lib64": "a", "opt/conda/usr/lib/mod": "a", "opt/conda/share/mod/b": "b"},
+			winners: map[string]string{"opt/conda/usr/lib64": "a", "opt/conda/share/mod/b": "b"},
 		},
 		{
 			name:     "a symlink over an earlier package's directory",
 			segments: []Segment{holding("b", regular("lib64/b", "2")), holding("a", symlink("lib64", "lib"), regular("lib/a", "1"))},
-			err:      "/opt/conda/lib64: a-1-0 and b-1-0 disagree: it is a symlink in the first and a directory in the second, which is linked earlier",
+			winners:  map[string]string{"opt/conda/lib64": "a"},
+			warnings: []string{
+				"/opt/conda/lib64 is a directory in b-1-0 and a symlink in a-1-0: the image has that of a-1-0, which is linked last, " +
+					"and not the files that were in the directory (1)",
+			},
 		},
 		{
 			name:     "a symlink out of the prefix",
@@ -131,19 +168,29 @@ func TestConflicts(t *testing.T) {
 			err:      "/opt/conda/etc/x: a-1-0 and b-1-0 disagree: it is a symlink out of the prefix in the first",
 		},
 		{
+			name:     "a symlink out of the prefix by way of others",
+			segments: []Segment{holding("a", symlink("a/b/up", "../.."), symlink("l", "a/b/up/.."), directory("a/b")), holding("b", regular("l/b", "2"))},
+			err:      "/opt/conda/l: a-1-0 and b-1-0 disagree: it is a symlink out of the prefix in the first",
+		},
+		{
 			name:     "a symlink to nothing",
 			segments: []Segment{holding("a", symlink("lib64", "gone")), holding("b", regular("lib64/b", "2"))},
-			err:      "it is a symlink to gone in the first, which is no directory",
+			winners:  map[string]string{"opt/conda/lib64": "b", "opt/conda/lib64/b": "b"},
+			warnings: []string{"/opt/conda/lib64 is a symlink in a-1-0 and a directory in b-1-0: the image has that of b-1-0, which is linked last"},
 		},
 		{
 			name:     "symlinks in a circle",
 			segments: []Segment{holding("a", symlink("x", "y"), symlink("y", "x")), holding("b", regular("x/b", "1"), regular("y/c", "1"))},
-			err:      "which is no directory",
+			winners:  map[string]string{"opt/conda/x": "b", "opt/conda/x/b": "b", "opt/conda/x/c": "b", "opt/conda/y": "a"},
+			warnings: []string{"/opt/conda/x is a symlink in a-1-0 and a directory in b-1-0: the image has that of b-1-0, which is linked last"},
 		},
 		{
-			name:     "two symlinks that disagree",
-			segments: []Segment{holding("a", symlink("l", "lib")), holding("b", symlink("l", "bin")), holding("c", regular("l/x", "1"))},
-			err:      "it is a directory in the second, and in others a symlink or file that is not the same",
+			name: "two symlinks that disagree",
+			segments: []Segment{
+				holding("a", symlink("l", "lib"), directory("lib")), holding("b", symlink("l", "bin"), directory("bin")), holding("c", regular("l/x", "1")),
+			},
+			winners:  map[string]string{"opt/conda/l": "b", "opt/conda/bin/x": "c"},
+			warnings: []string{"/opt/conda/l is in a-1-0 and, differently, in b-1-0: the image has that of b-1-0, which is linked last"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -163,6 +210,7 @@ func TestConflicts(t *testing.T) {
 				tt.winners = map[string]string{}
 			}
 			require.Equal(t, tt.winners, got)
+			require.Equal(t, tt.deleted, r.Deleted)
 			var warnings []string
 			for _, w := range r.Warnings {
 				warnings = append(warnings, w.String())

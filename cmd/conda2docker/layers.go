@@ -64,6 +64,11 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err != nil {
 		return layers{}, "", err
 	}
+	for _, g := range out.segments {
+		for _, w := range g.Package.Warnings {
+			b.console.say("warning: %s: %s", g.Dist, w)
+		}
+	}
 	conflicts, err := layer.Conflicts(out.segments)
 	if err != nil {
 		return layers{}, "", err
@@ -78,7 +83,9 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err != nil {
 		return layers{}, "", err
 	}
-	last, err := cache.Environment(ctx, layer.Environment{Prefix: prefix, Files: files, Winners: conflicts.Winners, Epoch: out.epoch})
+	last, err := cache.Environment(ctx, layer.Environment{
+		Prefix: prefix, Files: files, Winners: conflicts.Winners, Deleted: conflicts.Deleted, Epoch: out.epoch,
+	})
 	if err != nil {
 		return layers{}, "", err
 	}
