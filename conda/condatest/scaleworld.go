@@ -43,6 +43,8 @@ type scalePackage struct {
 	builds   int     // that a version has for one version of Python
 	born     float64 // when version 0 came
 	depends  []scaleDepend
+
+	application bool
 }
 
 // scaleDepend is what a package depends on from some time on.
@@ -70,8 +72,6 @@ type scaleWorld struct {
 	named    map[string]*scalePackage
 	libs     []*scalePackage // kindLibrary, by rank
 	modules  []*scalePackage // what Python packages depend on, by rank
-	python   *scalePackage
-	abi      *scalePackage
 }
 
 // pythons are the minor versions of Python 3 that there are, and activePythons how many of them packages are built for.
@@ -85,18 +85,16 @@ func pythonSince(minor int) float64 {
 	return float64(minor-firstPython) / float64(lastPython-firstPython+1)
 }
 
-// coreNames are the packages that everything stands on, most of all the first ones, with the number of their records in the full
-// channel and the position among their kind.
-func coreNames() []struct {
+// scaleCore is a package that is called as a real one, with its records in a channel of full size.
+type scaleCore struct {
 	name    string
 	kind    scaleKind
 	records int
-} {
-	return []struct {
-		name    string
-		kind    scaleKind
-		records int
-	}{
+}
+
+// foundation is what everything stands on, most of all the first ones.
+func foundation() []scaleCore {
+	return []scaleCore{
 		{"libgcc", kindLibrary, 190}, {"libstdcxx", kindLibrary, 190}, {"libzlib", kindLibrary, 60}, {"openssl", kindLibrary, 140},
 		{"libffi", kindLibrary, 40}, {"ncurses", kindLibrary, 60}, {"readline", kindLibrary, 40}, {"libsqlite", kindLibrary, 120},
 		{"tk", kindLibrary, 50}, {"bzip2", kindLibrary, 20}, {"liblzma", kindLibrary, 30}, {"libexpat", kindLibrary, 50},
@@ -105,13 +103,22 @@ func coreNames() []struct {
 		{"setuptools", kindPure, 600}, {"wheel", kindPure, 60}, {"pip", kindPure, 190}, {"six", kindPure, 30}, {"pytz", kindPure, 60},
 		{"packaging", kindPure, 60}, {"typing_extensions", kindPure, 60}, {"python-dateutil", kindPure, 30}, {"certifi", kindPure, 100},
 		{"numpy", kindExtension, 1500}, {"cffi", kindExtension, 300}, {"markupsafe", kindExtension, 260}, {"pyyaml", kindExtension, 250},
-		{"scipy", kindExtension, 1100}, {"pandas", kindExtension, 1000}, {"contourpy", kindExtension, 300}, {"pillow", kindExtension, 900},
-		{"jinja2", kindPure, 60}, {"requests", kindPure, 60}, {"traitlets", kindPure, 70}, {"ipython", kindPure, 240}, {"pyzmq", kindExtension, 500},
-		{"tornado", kindExtension, 500}, {"ipykernel", kindPure, 130}, {"jupyterlab", kindPure, 320}, {"matplotlib-base", kindExtension, 900},
+	}
+}
+
+// applications are what people ask for. Each wants some dozens of the packages that most others want too.
+func applications() []scaleCore {
+	return []scaleCore{
+		{"scipy", kindExtension, 1100}, {"pandas", kindExtension, 1000}, {"pillow", kindExtension, 900}, {"jinja2", kindPure, 60},
+		{"requests", kindPure, 60}, {"ipython", kindPure, 240}, {"pyzmq", kindExtension, 500}, {"tornado", kindExtension, 500},
+		{"ipykernel", kindPure, 130}, {"jupyterlab", kindPure, 320}, {"matplotlib-base", kindExtension, 900},
 		{"scikit-learn", kindExtension, 800}, {"xarray", kindPure, 130}, {"dask", kindPure, 200}, {"h5py", kindExtension, 700},
 		{"libtorch", kindLibrary, 700}, {"pytorch", kindExtension, 1400}, {"r-base", kindTool, 200},
 	}
 }
+
+// applicationReach is how many of the packages that are wanted most applications choose from, and applicationDepends how many.
+const applicationReach, applicationDepends = 120, 8
 
 // newScaleWorld plans a channel; the records themselves are made when they are written.
 func newScaleWorld(o Scale) *scaleWorld {
@@ -121,11 +128,15 @@ func newScaleWorld(o Scale) *scaleWorld {
 		w.shapes = append(w.shapes, s)
 	}
 	r := rand.New(rand.NewPCG(o.Seed, 1)) //nolint:gosec // it shall be predictable
-	for _, c := range coreNames() {
-		w.add(r, c.name, c.kind, max(2, int(float64(c.records)*min(1, math.Sqrt(o.Factor)))))
+	for _, c := range foundation() {
+		w.add(r, c.name, c.kind, c.scaled(o.Factor)).born = 0
 	}
 	for _, shape := range w.shapes {
-		w.fill(r, shape)
+		w.fill(r, shape, o.Factor)
+	}
+	for _, c := range applications() {
+		p := w.add(r, c.name, c.kind, c.scaled(o.Factor))
+		p.born, p.application = 0, true
 	}
 	for _, p := range w.packages {
 		w.connect(p)
@@ -133,9 +144,21 @@ func newScaleWorld(o Scale) *scaleWorld {
 	return w
 }
 
+// scaled is the number of records in a channel of a part of the full size: more than that part of them, as there are as many
+// versions of Python.
+func (c scaleCore) scaled(factor float64) int {
+	return max(2, int(float64(c.records)*min(1, math.Sqrt(factor))))
+}
+
 // fill adds the names of a subdir that have none yet, so that together they have the right number of records.
-func (w *scaleWorld) fill(r *rand.Rand, shape scaleShape) {
+func (w *scaleWorld) fill(r *rand.Rand, shape scaleShape, factor float64) {
 	left, count := shape.records, shape.names
+	for _, c := range applications() {
+		if c.kind.subdir() == shape.subdir {
+			left -= c.scaled(factor)
+			count--
+		}
+	}
 	for _, p := range w.packages {
 		if p.kind.subdir() == shape.subdir {
 			left -= p.records
@@ -154,19 +177,20 @@ func (w *scaleWorld) fill(r *rand.Rand, shape scaleShape) {
 		share += quantile(shape.perName, (float64(order[i])+0.5)/float64(count)) / sum
 		n := int(math.Round(share*float64(left-count))) + i + 1 - done
 		done += n
-		w.add(r, w.newName(r), newKind(r, shape.subdir, n > left/count), n)
+		w.add(r, w.newName(r), newKind(r, shape.subdir, n, left/count), n)
 	}
 }
 
 // newKind chooses what a name is. In linux-64 22 % of the names, and 42 % of the records, are Python's; in noarch 86 % and 84 %.
-func newKind(r *rand.Rand, subdir conda.Subdir, large bool) scaleKind {
+// An extension has at least one build for each version of Python.
+func newKind(r *rand.Rand, subdir conda.Subdir, records, mean int) scaleKind {
 	n := r.IntN(100)
 	switch {
 	case subdir == conda.NoArchSubdir && n < 86:
 		return kindPure
 	case subdir == conda.NoArchSubdir:
 		return kindData
-	case large && n < 50, n < 12:
+	case records >= activePythons && (records > mean && n < 50 || n < 15):
 		return kindExtension
 	case n < 60:
 		return kindLibrary
@@ -198,7 +222,7 @@ func (w *scaleWorld) newName(r *rand.Rand) string {
 }
 
 // add adds a package, behind what it may depend on.
-func (w *scaleWorld) add(r *rand.Rand, name string, kind scaleKind, records int) {
+func (w *scaleWorld) add(r *rand.Rand, name string, kind scaleKind, records int) *scalePackage {
 	p := &scalePackage{
 		id: uint64(len(w.packages) + 1), name: name, kind: kind, records: records, major: r.IntN(3), perMinor: 1 + r.IntN(3),
 		perMajor: 6 + r.IntN(20), builds: 1, born: 0.8 * r.Float64(),
@@ -212,14 +236,9 @@ func (w *scaleWorld) add(r *rand.Rand, name string, kind scaleKind, records int)
 		p.builds = []int{1, 1, 1, 2}[r.IntN(4)]
 		perVersion = p.builds * activePythons
 	case kindPython:
-		p.born, p.builds = 0, 3
-	case kindPythonABI:
-		p.born = 0
+		p.builds = 3
 	}
 	p.versions = max(1, (records+perVersion-1)/perVersion)
-	if len(w.packages) < len(coreNames()) {
-		p.born = 0
-	}
 	w.packages = append(w.packages, p)
 	w.named[name] = p
 	switch kind {
@@ -227,11 +246,8 @@ func (w *scaleWorld) add(r *rand.Rand, name string, kind scaleKind, records int)
 		w.libs = append(w.libs, p)
 	case kindExtension, kindPure:
 		w.modules = append(w.modules, p)
-	case kindPython:
-		w.python = p
-	case kindPythonABI:
-		w.abi = p
 	}
+	return p
 }
 
 // connect chooses what a package depends on. Few packages are wanted by many: libgcc by 79 % of the records in linux-64.
@@ -242,6 +258,9 @@ func (w *scaleWorld) connect(p *scalePackage) {
 		shape = w.shapes[1]
 	}
 	count := int(quantile(shape.depends, r.Float64()))
+	if p.application {
+		count = applicationDepends
+	}
 	switch p.kind {
 	case kindPython:
 		for _, name := range []string{
@@ -273,10 +292,13 @@ func (w *scaleWorld) choose(r *rand.Rand, p *scalePackage, from []*scalePackage,
 	for before < len(from) && from[before].id < p.id {
 		before++
 	}
+	if p.application {
+		before = min(before, applicationReach)
+	}
 	count = min(count, before) + len(p.depends)
 	for tries := 0; len(p.depends) < count && tries < 8*count; tries++ {
 		u := r.Float64()
-		on := from[int(float64(before)*u*u*u*u)]
+		on := from[int(float64(before)*u*u*u)]
 		if on.kind.subdir() == conda.Linux64 && p.kind.subdir() == conda.NoArchSubdir && r.IntN(2) == 0 {
 			continue
 		}
