@@ -102,6 +102,12 @@ type Config struct {
 	channels []conda.Channel
 }
 
+// String tells nothing: there are credentials in it.
+func (Config) String() string { return "<conda's configuration>" }
+
+// GoString tells nothing either.
+func (Config) GoString() string { return "<conda's configuration>" }
+
 // Load reads the configuration. A file that does not parse is an error that names file and line; unknown keys are
 // ignored, as conda has many that are none of our business.
 func Load(o Options) (Config, error) {

@@ -25,11 +25,14 @@ type Credential struct {
 	fault string // why this, which is for the place, cannot be used
 }
 
+// hidden is what is shown of credentials.
+const hidden = "<credential>"
+
 // String tells nothing.
-func (Credential) String() string { return "<credential>" }
+func (Credential) String() string { return hidden }
 
 // GoString tells nothing either.
-func (Credential) GoString() string { return "<credential>" }
+func (Credential) GoString() string { return hidden }
 
 // Credentials know what authenticates at a URL.
 type Credentials interface {
@@ -59,6 +62,12 @@ type Keyring struct {
 	mu   sync.RWMutex
 	keys map[string]Credential
 }
+
+// String tells nothing.
+func (*Keyring) String() string { return hidden }
+
+// GoString tells nothing either.
+func (*Keyring) GoString() string { return hidden }
 
 // Add keeps a credential for everything below a URL; an earlier one for the same URL is replaced.
 func (k *Keyring) Add(prefix string, c Credential) {

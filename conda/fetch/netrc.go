@@ -17,6 +17,12 @@ type Netrc struct {
 
 var _ Credentials = Netrc{}
 
+// String tells nothing.
+func (Netrc) String() string { return hidden }
+
+// GoString tells nothing either.
+func (Netrc) GoString() string { return hidden }
+
 // ReadNetrc reads the file that $NETRC names, or else ~/.netrc, which may be missing.
 func ReadNetrc(getenv func(string) string, readFile func(string) ([]byte, error)) (Netrc, error) {
 	name, named := getenv("NETRC"), true

@@ -18,6 +18,12 @@ type Rattler struct{ hosts map[string]Credential }
 
 var _ Credentials = Rattler{}
 
+// String tells nothing.
+func (Rattler) String() string { return hidden }
+
+// GoString tells nothing either.
+func (Rattler) GoString() string { return hidden }
+
 // ReadRattler reads the file that $RATTLER_AUTH_FILE names, or else ~/.rattler/credentials.json, which may be missing.
 func ReadRattler(getenv func(string) string, readFile func(string) ([]byte, error)) (Rattler, error) {
 	name, named := getenv("RATTLER_AUTH_FILE"), true
