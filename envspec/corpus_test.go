@@ -1,17 +1,20 @@
 package envspec
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condatest"
@@ -20,7 +23,7 @@ import (
 // refusedTable lists what is refused of the corpus: place and reason, the file's path from the corpus' folder.
 const refusedTable = "testdata/corpus-refused.txt"
 
-// Every YAML file among the corpus' environments is read, or is in the table of those that are refused.
+// Every YAML file of the corpus is read, or is in the table of those that are refused.
 func TestCorpusEnvironments(t *testing.T) {
 	t.Parallel()
 	root := filepath.Dir(condatest.Corpus(t, "env"))
@@ -35,7 +38,7 @@ func TestCorpusEnvironments(t *testing.T) {
 		}
 	}
 	read := 0
-	for _, path := range yamlFiles(t, filepath.Join(root, "env"), filepath.Join(root, "conda", "env")) {
+	for _, path := range yamlFiles(t, root) {
 		f, err := ReadFile(path)
 		require.NoError(t, err)
 		f.Path, err = filepath.Rel(root, path)
@@ -52,6 +55,7 @@ func TestCorpusEnvironments(t *testing.T) {
 		}
 		read++
 		requireEverythingRead(t, f, env)
+		requireAsPlainYAML(t, f, env)
 	}
 	slices.Sort(got)
 	t.Logf("%d environments read, %d refused", read, len(got))
@@ -117,6 +121,88 @@ func requireEverythingRead(t *testing.T, f File, env Environment) {
 		require.True(t, before[text] || at[fmt.Sprintf("%s:%d:%d", f.Path, n+1, column)], "%s:%d: %s", f.Path, n+1, line)
 		before[text] = true
 	}
+}
+
+// otherSelector is the end of a line that is for another platform than linux-64, of those that the corpus has.
+var otherSelector = regexp.MustCompile(`(?m)^.*# \[(?:win|osx|arm64|not linux|osx64)\]\s*$`)
+
+// requireAsPlainYAML holds an environment against a reading of its file by nothing but a YAML decoder: the same channels, packages,
+// requirements and variables, in the same order and text, each once.
+func requireAsPlainYAML(t *testing.T, f File, env Environment) {
+	t.Helper()
+	var plain struct {
+		Channels     []string
+		Dependencies []any
+		Variables    map[string]string
+	}
+	require.NoError(t, yaml.Unmarshal(otherSelector.ReplaceAll(bytes.TrimPrefix(f.Data, []byte(bom)), nil), &plain), f.Path)
+	var packages, pip []string
+	for _, d := range plain.Dependencies {
+		switch d := d.(type) {
+		case string:
+			packages = append(packages, strings.TrimSpace(d))
+		case map[string]any:
+			for key, value := range d {
+				text, isText := value.(string)
+				switch {
+				case isText && slices.Contains([]string{"sel(linux)", "sel(unix)"}, key):
+					packages = append(packages, text)
+				case isText:
+					require.Contains(t, []string{"sel(win)", "sel(osx)"}, key, f.Path)
+				case key == "pip" && value != nil:
+					for _, line := range value.([]any) {
+						pip = append(pip, line.(string))
+					}
+				}
+			}
+		}
+	}
+	var gotChannels, gotPackages []string
+	for _, c := range env.Channels {
+		gotChannels = append(gotChannels, c.Text)
+	}
+	for _, d := range env.Dependencies {
+		if !d.Implied {
+			gotPackages = append(gotPackages, d.Text)
+		}
+	}
+	channels := slices.DeleteFunc(once(plain.Channels), func(c string) bool { return c == "nodefaults" })
+	require.Equal(t, channels, gotChannels, f.Path)
+	require.Equal(t, once(packages), gotPackages, f.Path)
+	require.Len(t, env.Variables, len(plain.Variables), f.Path)
+	for _, v := range env.Variables {
+		require.Equal(t, plain.Variables[v.Name], v.Value, f.Path)
+	}
+	options, own := 0, 0
+	for _, line := range pip {
+		if strings.HasPrefix(line, "-r") {
+			return // what it names is read too, and is not looked at here
+		}
+		if strings.HasPrefix(line, "-") {
+			options++
+			continue
+		}
+		text, _, _ := strings.Cut(line, " #")
+		read := env.Pip[own].Text
+		for _, h := range env.Pip[own].Hashes {
+			read += " --hash=" + h
+		}
+		require.Equal(t, strings.TrimSpace(text), read, f.Path)
+		own++
+	}
+	require.Len(t, env.Pip, own, f.Path)
+	require.Len(t, env.PipOptions, options, f.Path)
+}
+
+// once is the texts without those that were there before.
+func once(texts []string) []string {
+	var out []string
+	for _, s := range texts {
+		if s = strings.TrimSpace(s); !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // Every RuntimeEnvironment of the corpus is read and pinned, by nothing but the intended lines; what is none, or

@@ -54,8 +54,8 @@ func (m *merger) add(f File) error {
 	if r.sections, err = r.mapping(r.doc, "environment"); err != nil {
 		return err
 	}
-	if r.has("apiVersion") && r.has("kind") {
-		return r.errorf(r.doc, "this is a Kubernetes resource, not an environment: a RuntimeEnvironment is given to --overlay")
+	if err := r.other(); err != nil {
+		return err
 	}
 	if m.first == nil {
 		m.first = &r
@@ -216,9 +216,9 @@ func (r *reader) dependencies(key, n *yaml.Node) (dicts *yaml.Node, err error) {
 // subsection reads a mapping among the dependencies: a pip section or a selector.
 func (r *reader) subsection(e pair) (selector bool, err error) {
 	if m := dictSelector.FindStringSubmatch(e.key.Value); m != nil {
-		keep, err := evalSelector(m[1], func(name string) (bool, bool) { return dictSelectorValue(name, r.opts.Subdir) })
-		if err != nil {
-			return true, r.wrap(e.key, err, "selector %s", e.key.Value)
+		keep, known := dictSelectorValue(strings.TrimSpace(m[1]), r.opts.Subdir)
+		if !known {
+			return true, r.errorf(e.key, "selector %s: want sel(linux), sel(osx), sel(win) or sel(unix) (CEP 24)", e.key.Value)
 		}
 		if keep {
 			return true, r.dependency(e.value)
@@ -328,6 +328,21 @@ func (r *reader) platforms(n *yaml.Node) error {
 	return nil
 }
 
+// other is the error for files that are something else than an environment.
+func (r *reader) other() error {
+	switch {
+	case r.has("apiVersion") && r.has("kind"):
+		return r.errorf(r.doc, "this is a Kubernetes resource, not an environment: a RuntimeEnvironment is given to --overlay")
+	case r.has("dependencies"):
+		return nil
+	case r.has("version") && r.has("package"), r.has("packages") && r.has("environments"):
+		return r.errorf(r.doc, "this is a lock file, not an environment: give it to --lock")
+	case r.has("package") && (r.has("build") || r.has("requirements")), r.has("recipe") && r.has("outputs"):
+		return r.errorf(r.doc, "this is the recipe of a package, not an environment: want a file with \"dependencies:\" and a list")
+	}
+	return nil
+}
+
 // has reports whether the file has a key.
 func (r *reader) has(key string) bool {
 	return slices.ContainsFunc(r.sections, func(s pair) bool { return s.key.Value == key })
@@ -338,15 +353,10 @@ func (m *merger) missingDependencies() error {
 	if m.first == nil {
 		return errors.New("no environment file is given")
 	}
-	keys := map[string]*yaml.Node{}
 	for _, s := range m.first.sections {
-		keys[s.key.Value] = s.key
 		if near := nearest(s.key.Value, []string{"dependencies"}); near != "" {
 			return m.first.errorf(s.key, "the key %q is not known%s", s.key.Value, near)
 		}
-	}
-	if keys["version"] != nil && keys["package"] != nil || keys["packages"] != nil && keys["environments"] != nil {
-		return m.first.errorf(m.first.doc, "this is a lock file, not an environment: give it to --lock")
 	}
 	return m.first.errorf(m.first.doc, "there is no \"dependencies\" section: want at least it and a list")
 }
