@@ -29,7 +29,7 @@ type answer struct {
 	Error    string
 }
 
-func answers(t *testing.T, file string) []answer {
+func answers(t testing.TB, file string) []answer {
 	t.Helper()
 	body, err := os.ReadFile(condatest.Corpus(t, file))
 	require.NoError(t, err)

@@ -58,6 +58,14 @@ type Solution struct {
 	Records []*conda.Record // in link order: a package comes after what it depends on; without virtual packages
 }
 
+// How many steps are taken before there is an answer: a request on conda-forge takes some ten thousand of them, and a few million
+// take a second.
+const (
+	searchSteps  = 40_000_000
+	explainSteps = 20_000_000
+	crowdSteps   = 1_000_000
+)
+
 // Solve finds the best set of records that satisfies the request. The same request and index give the same
 // solution. The error is an *UnsatisfiableError only where it is proven that there is no solution; whatever
 // prevents the proof, such as an index that cannot be read, a cancelled context or a feature that is not
@@ -68,9 +76,12 @@ func Solve(ctx context.Context, index Index, r Request) (Solution, error) {
 	if err != nil {
 		return Solution{}, fmt.Errorf("solving: %w", err)
 	}
-	chosen, err := cdcl.Solve(ctx, p.problem())
-	if conflict := (*cdcl.Conflict)(nil); errors.As(err, &conflict) {
+	chosen, err := cdcl.Solve(ctx, p.problem(), &cdcl.Budget{Steps: searchSteps, Crowd: crowdSteps})
+	if refutes(err) {
 		return Solution{}, unsatisfiable(ctx, known, r)
+	}
+	if errors.Is(err, cdcl.ErrLimit) {
+		return Solution{}, fmt.Errorf("solving: %w: ask for fewer packages, or say more exactly which versions are wanted", err)
 	}
 	if err != nil {
 		return Solution{}, fmt.Errorf("solving: %w", err)

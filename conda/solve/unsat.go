@@ -22,7 +22,9 @@ type UnsatisfiableError struct {
 // others could be.
 type Conflict struct {
 	Requirements []Requirement
-	position     int // of the first of them in the request
+	Crowd        []matchspec.Spec // what any two candidates exclude each other of, but for Places; then Requirements do not say why
+	Places       int              // how many of Crowd can be met at most
+	position     int              // of the first of them in the request
 }
 
 // Outcome says what becomes of a requirement.
@@ -35,6 +37,7 @@ const (
 	Blocked                 // each of the packages that the spec selects is ruled out by something else
 	Rivalled                // the packages that the spec selects are ruled out only by other requirements on the same name
 	Repeated                // explained before
+	Crowded                 // takes part in a conflict that is not told requirement by requirement
 )
 
 // Requirement is a spec that cannot be met, and why.
@@ -62,103 +65,194 @@ const maxConflicts = 5
 // unsatisfiable turns a failed search into the error that explains it. The explanation is looked for with all
 // records of the names that the specs ask for, so that it can show what the specs themselves rule out.
 func unsatisfiable(ctx context.Context, index *remembering, r Request) error {
-	p, err := gatherAll(ctx, index, r)
-	if err != nil {
-		return fmt.Errorf("explaining why there is no solution: %w", err)
-	}
-	d := &detective{pool: p, problem: p.problem()}
-	conflict, err := d.proof(ctx)
+	out, err := explain(ctx, index, r)
 	if err != nil {
 		return err
 	}
+	return out
+}
+
+func explain(ctx context.Context, index *remembering, r Request) (*UnsatisfiableError, error) {
+	p, err := gatherAll(ctx, index, r)
+	if err != nil {
+		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
+	}
+	d := &detective{pool: p, problem: p.problem(), budget: cdcl.Budget{Steps: explainSteps, Crowd: crowdSteps}}
+	proof, err := d.proof(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := &UnsatisfiableError{}
 	left := d.problem.Requires
-	for conflict != nil && len(out.Conflicts) < maxConflicts {
-		var blamed []cdcl.Set
-		if blamed, conflict, err = d.minimise(ctx, conflict); err != nil {
-			return fmt.Errorf("explaining why there is no solution: %w", err)
+	for proof != nil && len(out.Conflicts) < maxConflicts {
+		if proof, err = d.minimise(ctx, proof); err != nil {
+			return nil, fmt.Errorf("explaining why there is no solution: %w", err)
 		}
-		told := Conflict{Requirements: newTeller(ctx, index, p, conflict).requirements(blamed)}
-		if len(blamed) > 0 {
-			told.position = slices.Index(d.problem.Requires, blamed[0])
-		}
-		out.Conflicts = append(out.Conflicts, told)
-		left = slices.DeleteFunc(slices.Clone(left), func(s cdcl.Set) bool { return slices.Contains(blamed, s) })
-		if len(blamed) == 0 {
+		out.Conflicts = append(out.Conflicts, d.tell(ctx, index, proof))
+		left = slices.DeleteFunc(slices.Clone(left), func(s cdcl.Set) bool { return slices.Contains(proof.blamed, s) })
+		if len(proof.blamed) == 0 {
 			break
 		}
-		if conflict, err = d.conflict(ctx, left); err != nil {
-			return fmt.Errorf("explaining why there is no solution: %w", err)
+		if proof, err = d.refute(ctx, left, checkSteps); errors.Is(err, cdcl.ErrLimit) {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("explaining why there is no solution: %w", err)
 		}
 	}
 	slices.SortStableFunc(out.Conflicts, func(a, b Conflict) int { return cmp.Compare(a.position, b.position) })
-	return out
+	return out, nil
 }
 
 // detective finds out which specs are to blame.
 type detective struct {
 	pool    *pool
 	problem *cdcl.Problem
+	budget  cdcl.Budget
 }
 
-// conflict is why these specs alone have no solution, or nil where they have one.
-func (d *detective) conflict(ctx context.Context, requires []cdcl.Set) (*cdcl.Conflict, error) {
+// refutation is a proof that there is no solution: reasons that contradict each other, or a crowd.
+type refutation struct {
+	conflict *cdcl.Conflict
+	crowd    *cdcl.Crowd
+	blamed   []cdcl.Set // the request's specs that take part, in the user's order
+}
+
+// refutes reports whether an error of the search says that there is no solution.
+func refutes(err error) bool {
+	var conflict *cdcl.Conflict
+	var crowd *cdcl.Crowd
+	return errors.As(err, &conflict) || errors.As(err, &crowd)
+}
+
+// refute is why these specs have no solution, or nil where they have one. The error is cdcl.ErrLimit where that is not known within
+// this many steps, or those that are left.
+func (d *detective) refute(ctx context.Context, requires []cdcl.Set, steps int) (*refutation, error) {
 	p := *d.problem
 	p.Requires = requires
-	_, err := cdcl.Solve(ctx, &p)
-	if c := (*cdcl.Conflict)(nil); errors.As(err, &c) {
-		return c, nil
+	budget := cdcl.Budget{Steps: min(steps, d.budget.Steps), Crowd: d.budget.Crowd}
+	before := budget.Steps
+	_, err := cdcl.Solve(ctx, &p, &budget)
+	d.budget.Steps -= before - budget.Steps
+	out := &refutation{}
+	switch {
+	case errors.As(err, &out.conflict):
+		out.blamed = d.blamed(out.conflict)
+		return out, nil
+	case errors.As(err, &out.crowd):
+		out.blamed = d.specsOf(requires)
+		return out, nil
 	}
 	return nil, err
 }
 
-// proof is a conflict that does not rest on records whose dependencies cannot be read. It takes these to depend
+// specsOf is the sets of the request's specs among these; the others are of virtual packages.
+func (d *detective) specsOf(requires []cdcl.Set) []cdcl.Set {
+	virtual := d.virtual()
+	return slices.DeleteFunc(slices.Clone(requires), func(s cdcl.Set) bool { return slices.Contains(virtual, s) })
+}
+
+func (d *detective) virtual() []cdcl.Set { return d.pool.root.requires[:len(d.pool.request.Virtual)] }
+
+// proof is a refutation that does not rest on records whose dependencies cannot be read. It takes these to depend
 // on nothing: if there is a solution then, nothing is proven.
-func (d *detective) proof(ctx context.Context) (*cdcl.Conflict, error) {
-	unproven, err := d.conflict(ctx, d.problem.Requires)
+func (d *detective) proof(ctx context.Context) (*refutation, error) {
+	broken := false
+	for i := range d.problem.Solvables {
+		broken = broken || d.problem.Solvables[i].Broken
+	}
+	unproven, err := d.refute(ctx, d.problem.Requires, d.budget.Steps)
+	if errors.Is(err, cdcl.ErrLimit) && !broken {
+		return &refutation{blamed: d.specsOf(d.problem.Requires)}, nil // it was proven already, with fewer candidates
+	}
 	if err != nil {
 		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
+	}
+	if !broken {
+		return unproven, nil
 	}
 	for i := range d.problem.Solvables {
 		d.problem.Solvables[i].Broken = false
 	}
-	proven, err := d.conflict(ctx, d.problem.Requires)
+	proven, err := d.refute(ctx, d.problem.Requires, d.budget.Steps)
 	if err != nil {
 		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
 	}
 	if proven != nil {
 		return proven, nil
 	}
+	return nil, d.undecided(unproven)
+}
+
+// undecided is the error for a refutation that rests on records whose dependencies cannot be read.
+func (d *detective) undecided(unproven *refutation) error {
 	var broken []string
-	for _, r := range unproven.Reasons {
-		if r.Kind == cdcl.BrokenPackage {
-			pkg := &d.pool.packages[r.Parent]
+	for i := range d.pool.packages {
+		pkg := &d.pool.packages[i]
+		if pkg.broken != "" && (unproven.conflict == nil || slices.ContainsFunc(unproven.conflict.Reasons, func(r cdcl.Reason) bool {
+			return r.Kind == cdcl.BrokenPackage && int(r.Parent) == i
+		})) {
 			broken = append(broken, fmt.Sprintf("%s: %s", pkg.record, pkg.broken))
 		}
 	}
 	slices.Sort(broken)
-	return nil, fmt.Errorf("solving: whether there is a solution cannot be decided, because the channels have records that cannot be used:\n  %s",
+	return fmt.Errorf("solving: whether there is a solution cannot be decided, because the channels have records that cannot be used:\n  %s",
 		strings.Join(shorten(broken, 5), "\n  "))
 }
 
+// checkSteps bounds the search for whether there is a solution without one of the specs. Where that is not known then, the spec is
+// told as one that takes part.
+const checkSteps = 4_000_000
+
 // minimise leaves out one spec after the other, as long as there is no solution without it.
-func (d *detective) minimise(ctx context.Context, c *cdcl.Conflict) ([]cdcl.Set, *cdcl.Conflict, error) {
-	virtual := d.pool.root.requires[:len(d.pool.request.Virtual)]
-	blamed := d.blamed(c)
-	for i := len(blamed) - 1; i >= 0; i-- {
-		if i >= len(blamed) {
-			continue
-		}
-		without := slices.Delete(slices.Clone(blamed), i, i+1)
-		smaller, err := d.conflict(ctx, append(slices.Clone(virtual), without...))
-		if err != nil {
-			return nil, nil, err
+func (d *detective) minimise(ctx context.Context, r *refutation) (*refutation, error) {
+	virtual := d.virtual()
+	try := func(specs []cdcl.Set) (bool, error) {
+		smaller, err := d.refute(ctx, append(slices.Clone(virtual), specs...), checkSteps)
+		if errors.Is(err, cdcl.ErrLimit) {
+			return false, nil
 		}
 		if smaller != nil {
-			c, blamed = smaller, d.blamed(smaller)
+			r = smaller
+		}
+		return smaller != nil, err
+	}
+	if r.crowd != nil {
+		_, err := try(slices.DeleteFunc(slices.Clone(r.blamed), func(s cdcl.Set) bool { return !slices.Contains(r.crowd.Sets, s) }))
+		if err != nil {
+			return nil, err
 		}
 	}
-	return blamed, c, nil
+	for i := len(r.blamed) - 1; i >= 0; i-- {
+		if i < len(r.blamed) {
+			if _, err := try(slices.Delete(slices.Clone(r.blamed), i, i+1)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r, nil
+}
+
+// tell turns a refutation into what a person can read.
+func (d *detective) tell(ctx context.Context, index *remembering, r *refutation) Conflict {
+	var out Conflict
+	switch {
+	case r.conflict != nil:
+		out.Requirements = newTeller(ctx, index, d.pool, r.conflict).requirements(r.blamed)
+	default:
+		for _, s := range r.blamed {
+			out.Requirements = append(out.Requirements, Requirement{Spec: d.pool.sets[s].spec, Outcome: Crowded})
+		}
+	}
+	if r.crowd != nil {
+		out.Places = r.crowd.Places
+		for _, s := range r.crowd.Sets {
+			out.Crowd = append(out.Crowd, d.pool.sets[s].spec)
+		}
+	}
+	if len(r.blamed) > 0 {
+		out.position = slices.Index(d.problem.Requires, r.blamed[0])
+	}
+	return out
 }
 
 // blamed is the request's specs that take part in a conflict, in the user's order.

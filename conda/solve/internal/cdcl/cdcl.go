@@ -9,6 +9,7 @@ package cdcl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -86,30 +87,61 @@ func (c *Conflict) Error() string {
 	return fmt.Sprintf("no solution: %d reasons contradict each other", len(c.Reasons))
 }
 
-// Solve returns the chosen solvables in the order in which they were decided. The error is a *Conflict where
-// there is no solution, and the context's error where it was done before an answer was found.
-func Solve(ctx context.Context, p *Problem) ([]Solvable, error) {
+// ErrLimit is the error where the steps were used up before there was an answer.
+var ErrLimit = errors.New("the search takes too many steps")
+
+// Budget is how many steps may be taken; what is taken is subtracted. A step is a look at a clause: some hundred million are made in a
+// few seconds. The same problem takes the same number of steps wherever it is solved.
+type Budget struct {
+	Steps int
+	Crowd int // after so many steps without an answer, a Crowd is looked for; 0 is never
+}
+
+// Solve returns the chosen solvables in the order in which they were decided. The error is a *Conflict or a *Crowd where there is no
+// solution, ErrLimit where the budget was used up before that was known, and the context's error where it was done before.
+func Solve(ctx context.Context, p *Problem, b *Budget) ([]Solvable, error) {
 	s := newSolver(p)
 	s.trail.push(0, true, rootClause, 1)
 	if err := s.encode(ctx); err != nil {
 		return nil, err
 	}
-	if conflict, err := s.propagate(ctx, 1); err != nil {
-		return nil, err
-	} else if conflict >= 0 {
-		return nil, s.explain(conflict)
+	b.Steps -= len(s.blocks)
+	first := b.Steps
+	if b.Crowd > 0 {
+		first = min(first, b.Crowd)
 	}
-	for level := int32(1); ; {
+	chosen, err := s.searchFor(ctx, first, b)
+	if err != ErrLimit || b.Steps <= 0 { //nolint:errorlint // it is never wrapped in this package
+		return chosen, err
+	}
+	if crowd, err := p.crowd(ctx, b); err != nil {
+		return nil, err
+	} else if crowd != nil {
+		return nil, crowd
+	}
+	return s.searchFor(ctx, b.Steps, b)
+}
+
+// searchFor searches for a number of steps. It can be called again after ErrLimit, and goes on where it was.
+func (s *solver) searchFor(ctx context.Context, steps int, b *Budget) ([]Solvable, error) {
+	s.steps = steps
+	chosen, err := s.search(ctx)
+	b.Steps -= steps - s.steps
+	return chosen, err
+}
+
+// search decides and propagates until all is decided.
+func (s *solver) search(ctx context.Context) ([]Solvable, error) {
+	for {
+		if err := s.propagateAndLearn(ctx); err != nil {
+			return nil, err
+		}
 		candidate, clause, ok := s.decide()
 		if !ok {
 			return s.chosen(), nil
 		}
-		level++
-		s.trail.push(candidate, true, clause, level)
-		var err error
-		if level, err = s.propagateAndLearn(ctx, level); err != nil {
-			return nil, err
-		}
+		s.level++
+		s.trail.push(candidate, true, clause, s.level)
 	}
 }
 
@@ -123,18 +155,18 @@ func (s *solver) chosen() []Solvable {
 	return slices.Clip(out)
 }
 
-func (s *solver) propagateAndLearn(ctx context.Context, level int32) (int32, error) {
+func (s *solver) propagateAndLearn(ctx context.Context) error {
 	for {
-		conflict, err := s.propagate(ctx, level)
+		conflict, err := s.propagate(ctx, s.level)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		if conflict < 0 {
-			return level, nil
+		if conflict == none {
+			return nil
 		}
-		if level == 1 {
-			return 0, s.explain(conflict)
+		if s.level == 1 {
+			return s.explain(conflict)
 		}
-		level = s.learn(level, conflict)
+		s.level = s.learn(s.level, conflict)
 	}
 }

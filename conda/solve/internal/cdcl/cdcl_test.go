@@ -26,8 +26,66 @@ func problem() *Problem {
 	}
 }
 
+func plenty() *Budget { return &Budget{Steps: 1_000_000} }
+
+// pigeons has one name more than places: each needs a place of its own.
+func pigeons(places int) *Problem {
+	p := &Problem{}
+	for pigeon := range places + 1 {
+		n := Name(pigeon)
+		set := Matches{Name: n}
+		for place := range places {
+			s := Solvable(len(p.Solvables))
+			set.Matching = append(set.Matching, s)
+			var others []Set
+			for other := range places + 1 {
+				if other != pigeon { // sets that come later: all of a name but the one of this place
+					others = append(others, Set(places+1+other*places+place))
+				}
+			}
+			p.Solvables = append(p.Solvables, Package{Name: n, Constrains: others})
+		}
+		p.Names = append(p.Names, Candidates{All: set.Matching})
+		p.Requires = append(p.Requires, Set(pigeon))
+		p.Sets = append(p.Sets, set)
+	}
+	for pigeon := range places + 1 {
+		for place := range places {
+			p.Sets = append(p.Sets, Matches{Name: Name(pigeon), Others: []Solvable{Solvable(pigeon*places + place)}})
+		}
+	}
+	return p
+}
+
+func TestACrowdIsFoundInFewSteps(t *testing.T) {
+	b := &Budget{Steps: 10_000_000, Crowd: 1000}
+	_, err := Solve(t.Context(), pigeons(20), b)
+	var c *Crowd
+	require.ErrorAs(t, err, &c)
+	require.Len(t, c.Sets, 21)
+	require.Equal(t, 20, c.Places)
+	require.Greater(t, b.Steps, 5_000_000)
+}
+
+func TestACrowdThatFitsIsNone(t *testing.T) {
+	p := pigeons(8)
+	p.Requires = p.Requires[1:]
+	c, err := p.crowd(t.Context(), plenty())
+	require.NoError(t, err)
+	require.Nil(t, c)
+	_, err = Solve(t.Context(), p, plenty())
+	require.NoError(t, err)
+}
+
+func TestTheBudgetIsKept(t *testing.T) {
+	b := &Budget{Steps: 100_000}
+	_, err := Solve(t.Context(), pigeons(20), b)
+	require.ErrorIs(t, err, ErrLimit)
+	require.Greater(t, b.Steps, -100_000, "little more than allowed")
+}
+
 func TestTheFirstCandidateIsPreferred(t *testing.T) {
-	got, err := Solve(t.Context(), problem())
+	got, err := Solve(t.Context(), problem(), plenty())
 	require.NoError(t, err)
 	require.Equal(t, []Solvable{0, 3}, got)
 }
@@ -42,7 +100,7 @@ func TestTheNextCandidateIsTakenWhereTheFirstCannotBe(t *testing.T) {
 	} {
 		p := problem()
 		change(p)
-		got, err := Solve(t.Context(), p)
+		got, err := Solve(t.Context(), p, plenty())
 		require.NoError(t, err, name)
 		require.Contains(t, got, Solvable(1), name)
 		require.NotContains(t, got, Solvable(0), name)
@@ -54,7 +112,7 @@ func TestAConflictNamesItsReasons(t *testing.T) {
 	p := problem()
 	p.Requires = []Set{3}
 	p.Names[1].Locked = []Solvable{2}
-	_, err := Solve(t.Context(), p)
+	_, err := Solve(t.Context(), p, plenty())
 	var c *Conflict
 	require.ErrorAs(t, err, &c)
 	require.ElementsMatch(t, []Reason{

@@ -1,6 +1,9 @@
 package cdcl
 
-import "context"
+import (
+	"context"
+	"math/bits"
+)
 
 // encoder writes the problem down as clauses, breadth first from the root: what a solvable asks for is written
 // down when the solvable first matches a requirement.
@@ -9,10 +12,7 @@ type encoder struct {
 	queue     []task
 	solvables []bool // by variable: queued
 	names     []bool // by name: queued
-
-	competing   []bool       // by variable: among the competitors of its name
-	competitors [][]variable // by name: in the order in which they were found
-	order       []Name       // those that have competitors, in the order in which they were found
+	order     []Name // those that have a crowd, in the order in which they were found
 }
 
 // task is one step of the encoding; steps are made in the order in which they were found.
@@ -24,11 +24,9 @@ type task struct {
 
 func (s *solver) encode(ctx context.Context) error {
 	e := &encoder{
-		solver:      s,
-		solvables:   make([]bool, len(s.p.Solvables)+1),
-		names:       make([]bool, len(s.p.Names)),
-		competing:   make([]bool, len(s.p.Solvables)+1),
-		competitors: make([][]variable, len(s.p.Names)),
+		solver:    s,
+		solvables: make([]bool, len(s.p.Solvables)+1),
+		names:     make([]bool, len(s.p.Names)),
 	}
 	e.queueSolvable(0)
 	for done := 0; done < len(e.queue); done++ {
@@ -92,7 +90,7 @@ func (e *encoder) solvable(v variable) {
 }
 
 func (e *encoder) exclude(kind Kind, v variable) {
-	e.negated = append(e.negated, assertion{v, e.add(clause{kind: kind, a: v}, -1, -1)})
+	e.negated = append(e.negated, assertion{v, e.block(kind, v, 0, 1)})
 }
 
 func (e *encoder) name(n Name) {
@@ -101,7 +99,8 @@ func (e *encoder) name(n Name) {
 		for _, other := range c.All {
 			if other != locked {
 				v := variableOf(other)
-				e.add(clause{kind: Locked, a: variableOf(locked), b: v}, negative(0), negative(v))
+				id := e.block(Locked, variableOf(locked), v, 1)
+				e.watch(node{literals: [2]literal{negative(0), negative(v)}, id: id, fixed: true, kind: Locked})
 			}
 		}
 	}
@@ -118,12 +117,14 @@ func (e *encoder) requirement(parent variable, set Set) {
 	for _, c := range m.Matching {
 		e.queueSolvable(variableOf(c))
 	}
-	first, second := literal(-1), literal(-1)
+	e.own(parent)
+	id := e.block(Requires, parent, int32(set), 1)
 	if len(m.Matching) > 0 {
-		first, second = negative(parent), positive(variableOf(m.Matching[0]))
-	}
-	id := e.add(clause{kind: Requires, a: parent, b: int32(set)}, first, second)
-	if len(m.Matching) == 0 {
+		e.watch(node{
+			literals: [2]literal{negative(parent), positive(variableOf(m.Matching[0]))},
+			id:       id, fixed: true, kind: Requires, a: parent, b: int32(set),
+		})
+	} else {
 		e.negated = append(e.negated, assertion{parent, id})
 	}
 	number := e.trail.requirerOf[parent]
@@ -137,49 +138,45 @@ func (e *encoder) requirement(parent variable, set Set) {
 }
 
 func (e *encoder) constraint(parent variable, set Set) {
-	for _, o := range e.p.Sets[set].Others {
-		v := variableOf(o)
-		e.add(clause{kind: Constrains, a: parent, b: v, c: int32(set)}, negative(parent), negative(v))
+	m := &e.p.Sets[set]
+	if len(m.Others) == 0 {
+		return
+	}
+	if e.uses[set] == nil {
+		e.limits[m.Name] = append(e.limits[m.Name], set)
+	}
+	e.own(parent)
+	e.uses[set] = append(e.uses[set], use{parent, e.block(Constrains, parent, int32(set), len(m.Others))})
+}
+
+// own notes where the blocks of a parent begin. They follow each other, as its tasks do.
+func (e *encoder) own(parent variable) {
+	if e.blockOf[parent] < 0 {
+		e.blockOf[parent] = int32(len(e.blocks))
 	}
 }
 
 // candidate notes that a solvable can be chosen, and thus competes with others of its name.
 func (e *encoder) candidate(n Name, v variable) {
-	if e.competing[v] {
+	if e.number[v] >= 0 {
 		return
 	}
-	e.competing[v] = true
-	if e.competitors[n] == nil {
+	c := &e.crowds[n]
+	if len(c.members) == 0 {
 		e.order = append(e.order, n)
 	}
-	e.competitors[n] = append(e.competitors[n], v)
+	e.number[v] = int32(len(c.members))
+	c.members = append(c.members, v)
 }
 
 // oneOfName numbers the solvables of a name in binary. A helper variable stands for each bit, and each
 // solvable implies the bits of its number, so that two of them contradict each other.
 func (e *encoder) oneOfName(n Name) {
-	var helpers []variable
-	forbid := func(member, helper variable, bit bool) {
-		l := negative(helper)
-		if bit {
-			l = positive(helper)
-		}
-		e.add(clause{kind: OneOfName, a: member, b: l, c: int32(n)}, negative(member), l)
+	c := &e.crowds[n]
+	for range bits.Len(uint(len(c.members) - 1)) {
+		c.helpers = append(c.helpers, e.helper(n))
 	}
-	members := e.competitors[n]
-	for number, v := range members {
-		if number == 0 {
-			continue
-		}
-		for number > 1<<len(helpers)-1 {
-			helper, bit := e.helper(), len(helpers)
-			helpers = append(helpers, helper)
-			for i, m := range members[:number] {
-				forbid(m, helper, i>>bit&1 == 1)
-			}
-		}
-		for bit, helper := range helpers {
-			forbid(v, helper, number>>bit&1 == 1)
-		}
+	if len(c.helpers) > 0 {
+		c.start = e.block(OneOfName, none, int32(n), len(c.members)*len(c.helpers))
 	}
 }

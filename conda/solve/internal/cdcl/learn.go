@@ -69,20 +69,21 @@ func falseLiteral(v variable, value bool) literal {
 }
 
 func (s *solver) addLearnt(literals []literal, why []clauseID) clauseID {
+	number := int32(len(s.learnt))
+	id := s.encoded + number
 	s.learnt = append(s.learnt, learntClause{literals: literals, why: why})
-	c := clause{kind: kindLearnt, a: int32(len(s.learnt) - 1)}
 	if len(literals) == 1 {
-		id := s.add(c, -1, -1)
 		s.units = append(s.units, id)
-		return id
+	} else {
+		s.watch(node{literals: [2]literal{literals[0], literals[len(literals)-1]}, id: id, kind: kindLearnt, a: number})
 	}
-	return s.add(c, literals[0], literals[len(literals)-1])
+	return id
 }
 
 // bump notes that the names of these literals take part in a conflict.
 func (s *solver) bump(literals []literal) {
 	for _, l := range literals {
-		if v := l >> 1; v > 0 && int(v) <= len(s.p.Solvables) {
+		if v := l >> 1; s.isSolvable(v) {
 			s.activity[s.p.Solvables[solvableOf(v)].Name] += activityAdd
 		}
 	}
@@ -127,7 +128,7 @@ func (s *solver) addReasons(out *Conflict, id clauseID, added map[clauseID]bool)
 			continue
 		}
 		added[id] = true
-		c := s.clauses[id]
+		c := s.clause(id)
 		r := Reason{Kind: c.kind, Parent: solvableOf(c.a)}
 		switch c.kind {
 		case kindLearnt:

@@ -8,6 +8,9 @@ func (s *solver) propagate(ctx context.Context, level int32) (clauseID, error) {
 	if ctx.Err() != nil {
 		return none, context.Cause(ctx)
 	}
+	if s.steps < 0 {
+		return none, ErrLimit
+	}
 	if c := s.assert(level); c != none {
 		return c, nil
 	}
@@ -33,7 +36,7 @@ func (s *solver) assert(level int32) clauseID {
 		}
 	}
 	for _, id := range s.units[s.settled[1]:] {
-		if !s.trail.satisfy(s.learnt[s.clauses[id].a].literals[0], id, level) {
+		if !s.trail.satisfy(s.learnt[id-s.encoded].literals[0], id, level) {
 			return id
 		}
 	}
@@ -43,64 +46,97 @@ func (s *solver) assert(level int32) clauseID {
 	return none
 }
 
-// propagateLiteral visits the clauses that watch a literal which became false: each watches another of its
-// literals instead, or, where there is none, makes its last one true.
+// propagateLiteral visits the clauses that have a literal which became false, the newest first: each that watches
+// it watches another of its literals instead, or, where there is none, makes its last one true.
 func (s *solver) propagateLiteral(falsified literal, level int32) clauseID {
-	previous, side := none, 0 // the node before id in the list, and which of its two lists that is
-	for id := s.heads[falsified]; id != none; {
-		w := &s.watches[id]
+	pairs := s.pairsOf(falsified)
+	previous, side := nodeID(none), 0 // the node before at in the list, and which of its two lists that is
+	for at := s.heads[falsified]; at != none; {
+		n := &s.nodes[at]
 		mine := 0
-		if w.literals[0] != falsified {
+		if n.literals[0] != falsified {
 			mine = 1
 		}
-		next, other := w.next[mine], w.literals[1-mine]
-		replacement := literal(-1)
+		if n.kind == Locked || n.fixed && mine == 0 {
+			newer := 0
+			for newer < len(pairs) && pairs[newer].id > n.id {
+				newer++
+			}
+			if c := s.propagatePairs(pairs[:newer], level); c != none {
+				return c
+			}
+			pairs = pairs[newer:]
+		}
+		s.steps--
+		next, other := n.next[mine], n.literals[1-mine]
+		replacement := literal(none)
 		if s.trail.eval(other) <= 0 {
-			replacement = s.unwatched(id, other)
-			if replacement < 0 && !s.trail.satisfy(other, id, level) {
-				return id
+			replacement = s.unwatched(n, other)
+			if replacement < 0 && !s.trail.satisfy(other, n.id, level) {
+				return n.id
 			}
 		}
 		if replacement < 0 {
-			previous, side = id, mine
-			id = next
+			previous, side = at, mine
+			at = next
 			continue
 		}
 		if previous == none {
 			s.heads[falsified] = next
 		} else {
-			s.watches[previous].next[side] = next
+			s.nodes[previous].next[side] = next
 		}
-		w.literals[mine] = replacement
-		w.next[mine] = s.heads[replacement]
-		s.heads[replacement] = id
-		id = next
+		if mine == 0 {
+			n.fixed = false
+		}
+		n.literals[mine] = replacement
+		n.next[mine] = s.heads[replacement]
+		s.heads[replacement] = at
+		at = next
+	}
+	return s.propagatePairs(pairs, level)
+}
+
+func (s *solver) propagatePairs(pairs []pair, level int32) clauseID {
+	s.steps -= len(pairs)
+	for _, p := range pairs {
+		switch s.trail.eval(p.other) {
+		case 0:
+			s.trail.push(p.other>>1, p.other&1 == 0, p.id, level)
+		case -1:
+			return p.id
+		}
 	}
 	return none
 }
 
 // unwatched finds the first literal of a clause that is not false and is not the one that is watched already,
 // or -1.
-func (s *solver) unwatched(id clauseID, other literal) literal {
-	c := &s.clauses[id]
-	switch c.kind {
+func (s *solver) unwatched(n *node, other literal) literal {
+	switch n.kind {
 	case Requires:
-		if l := negative(c.a); l != other && s.trail.eval(l) >= 0 {
+		if l := negative(n.a); l != other && s.trail.eval(l) >= 0 {
 			return l
 		}
-		for _, m := range s.p.Sets[c.b].Matching {
+		matching := s.p.Sets[n.b].Matching
+		for i, m := range matching {
 			if l := positive(variableOf(m)); s.trail.values[l>>1] >= 0 && l != other {
+				s.steps -= i
 				return l
 			}
 		}
+		s.steps -= len(matching)
 	case kindLearnt:
-		for _, l := range s.learnt[c.a].literals {
+		literals := s.learnt[n.a].literals
+		for i, l := range literals {
 			if l != other && s.trail.eval(l) >= 0 {
+				s.steps -= i
 				return l
 			}
 		}
+		s.steps -= len(literals)
 	}
-	return -1
+	return none
 }
 
 // decide finds the requirement to satisfy next, and the best candidate for it: those of the root first; among
