@@ -1,12 +1,11 @@
 package repodata
 
 import (
-	"bufio"
 	"compress/bzip2"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,82 +16,204 @@ import (
 	"github.com/datalayer/conda2docker/conda/fetch"
 )
 
-// openFolder reads a channel that is a folder, which needs no cache.
-func (e entry) openFolder(ctx context.Context, scan func(text string, s state, cached bool) error) error {
-	for _, variant := range variants {
-		s := state{URL: e.url + "/" + variant, Variant: variant, Checked: time.Now()}
-		resp, err := e.client.Get(ctx, fetch.Request{URL: s.URL})
-		if fetch.NotFound(err) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		text, err := decompress(resp.Body, variant, resp.Size)
-		resp.Body.Close()
-		if err == nil {
-			err = scan(text, s, false)
-		}
-		if err != nil {
-			return fmt.Errorf("%s does not parse: %w", s.URL, err)
-		}
-		return nil
-	}
-	return scan("", state{Missing: true, Checked: time.Now()}, false)
-}
+// errUnlocked says that the entry has to be locked first.
+var errUnlocked = errors.New("its cached form has to be made")
 
-// read reads the body that a state names.
-func (e entry) read(s state) (string, error) {
+// source opens what a state names. store keeps a changed state; it is nil where the entry is not locked.
+func (e entry) source(s state, store func(state) error) (source, error) {
 	if s.Missing {
-		return "", nil
+		return nil, nil //nolint:nilnil // as open has it
+	}
+	if s.Pack != "" {
+		if p, err := openPack(filepath.Join(e.dir, s.Pack), s.Pack); err == nil {
+			return e.packed(p)
+		}
 	}
 	f, err := os.Open(filepath.Join(e.dir, s.Body))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
+	if s.Variant == shardsVariant {
+		b, err := io.ReadAll(io.LimitReader(f, shardIndexLimit))
+		if err != nil {
+			return nil, err
+		}
+		return e.shards(b)
 	}
-	text, err := decompress(f, s.Variant, info.Size())
+	p, err := readVariant(f, s.Variant, e.memory, func() (packFile, error) {
+		if store == nil {
+			return packFile{}, errUnlocked
+		}
+		return e.createPack()
+	})
 	if err != nil {
-		_ = os.Remove(filepath.Join(e.dir, "state.json")) // so that it is fetched anew
-		return "", fmt.Errorf("%s does not parse: %w", s.URL, err)
+		return nil, err
 	}
-	return text, nil
+	if p.file != "" {
+		s.Pack = p.file
+		if err := store(s); err != nil {
+			return nil, err
+		}
+	}
+	return e.packed(p)
 }
 
-// decompress reads a variant of repodata of so many bytes into one text.
-func decompress(r io.Reader, variant string, size int64) (string, error) {
+// packed is a pack with the place that its archives are at.
+func (e entry) packed(p *pack) (source, error) {
+	base, err := e.url, error(nil)
+	if p.base != "" {
+		base, err = resolveBase(e.url, p.base)
+	}
+	return located{p, base}, err
+}
+
+// located is a pack whose archives are at a place.
+type located struct {
+	*pack
+	base string
+}
+
+func (l located) baseURL() string { return l.base }
+
+// shards reads an index, with the folder of the cache that its shards go to.
+func (e entry) shards(body []byte) (source, error) {
+	x, err := openShards(body, e.url)
+	if err != nil {
+		return nil, err
+	}
+	x.client = e.client
+	if !e.passing && !strings.HasPrefix(x.at, "file:") {
+		x.dir = filepath.Join(e.dir, shardsFolder)
+		if err := os.MkdirAll(x.dir, 0o755); err != nil {
+			x.dir = "" // the cache belongs to someone else
+		}
+	}
+	return x, nil
+}
+
+// createPack makes a file for a pack in the entry, which is locked.
+func (e entry) createPack() (packFile, error) {
+	f, err := os.CreateTemp(e.dir, ".tmp-*")
+	if err != nil {
+		return packFile{}, err
+	}
+	name := filepath.Base(f.Name())[len(".tmp-"):] + ".pack"
+	return packFile{
+		File: f, name: name,
+		commit:  func() error { return errors.Join(f.Chmod(0o644), os.Rename(f.Name(), filepath.Join(e.dir, name))) },
+		abandon: func() { f.Close(); os.Remove(f.Name()) },
+	}, nil
+}
+
+// discardPack forgets a pack that is damaged.
+func (e entry) discardPack() {
+	s, err := e.load()
+	if err == nil && s.Pack != "" {
+		_ = os.Remove(filepath.Join(e.dir, s.Pack)) // then it is made anew
+	}
+}
+
+// openFolder reads a channel that is a folder. Only of what is large something is kept in the cache: its pack, for as
+// long as the file is the same.
+func (e entry) openFolder(ctx context.Context) (source, error) {
+	old, err := e.load()
+	if err != nil || old.Pack == "" {
+		old = state{}
+	}
+	for _, variant := range variants {
+		s := state{URL: e.url + "/" + variant, Variant: variant, Checked: time.Now()}
+		x, err := e.openFile(ctx, s, old)
+		if fetch.NotFound(err) {
+			continue
+		}
+		return x, err
+	}
+	return nil, nil //nolint:nilnil // as open has it
+}
+
+// openFile reads one variant of a folder.
+func (e entry) openFile(ctx context.Context, s, old state) (source, error) {
+	r := fetch.Request{URL: s.URL}
+	if old.Variant == s.Variant {
+		r.ETag = old.ETag
+	}
+	resp, err := e.client.Get(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.NotModified {
+		if p, err := openPack(filepath.Join(e.dir, old.Pack), old.Pack); err == nil {
+			e.touch()
+			return e.packed(p)
+		}
+		return e.openFile(ctx, s, state{})
+	}
+	x, err := e.readFile(ctx, s, resp)
+	if err != nil {
+		return nil, fmt.Errorf("%s does not parse: %w", s.URL, err)
+	}
+	return x, nil
+}
+
+func (e entry) readFile(ctx context.Context, s state, resp *fetch.Response) (source, error) {
+	if s.Variant == shardsVariant {
+		b, err := io.ReadAll(io.LimitReader(resp.Body, shardIndexLimit))
+		if err != nil {
+			return nil, err
+		}
+		return e.shards(b)
+	}
+	unlock := func() {}
+	defer func() { unlock() }()
+	p, err := readVariant(resp.Body, s.Variant, e.memory, func() (packFile, error) {
+		if !e.passing {
+			done, err := e.lock(ctx)
+			if err == nil {
+				unlock = done
+				return e.createPack()
+			}
+			if ctx.Err() != nil {
+				return packFile{}, err
+			}
+		}
+		return unnamedPack() // the cache belongs to someone else
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p.file != "" {
+		s.Pack, s.ETag = p.file, resp.ETag
+		if err := e.store(s); err != nil {
+			return nil, err
+		}
+	}
+	return e.packed(p)
+}
+
+// unnamedPack makes a file that is gone when the process ends.
+func unnamedPack() (packFile, error) {
+	f, err := os.CreateTemp("", "repodata-")
+	if err != nil {
+		return packFile{}, err
+	}
+	return packFile{File: f, commit: func() error { return nil }, abandon: func() { f.Close() }}, os.Remove(f.Name())
+}
+
+// readVariant reads a repodata.json in one of its forms.
+func readVariant(body io.Reader, variant string, memory int, create func() (packFile, error)) (*pack, error) {
 	switch filepath.Ext(variant) {
 	case ".zst":
-		b := bufio.NewReader(r)
-		size = unpackedSize(b, size)
-		d, err := zstd.NewReader(b, zstd.WithDecoderMaxMemory(math.MaxUint32), zstd.WithDecoderMaxWindow(1<<30))
+		// What decompresses ahead may not be much: a frame of a few bytes can ask for as much as the window.
+		d, err := zstd.NewReader(body, zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecoderLowmem(true))
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		defer d.Close()
-		r = d
+		body = d
 	case ".bz2":
-		r, size = bzip2.NewReader(r), 8*size
+		body = bzip2.NewReader(body)
 	}
-	var text strings.Builder
-	text.Grow(int(min(max(size, 0), 1<<30)))
-	n, err := io.Copy(&text, io.LimitReader(r, math.MaxUint32))
-	if err == nil && n == math.MaxUint32 {
-		err = fmt.Errorf("it is longer than the 4 GiB that are read")
-	}
-	return text.String(), err
-}
-
-// unpackedSize is what the first frame of r says, or an estimate.
-func unpackedSize(r *bufio.Reader, size int64) int64 {
-	start, _ := r.Peek(zstd.HeaderMaxSize) // less than that is fine
-	var h zstd.Header
-	if err := h.Decode(start); err == nil && h.HasFCS && h.FrameContentSize < math.MaxUint32 {
-		return int64(h.FrameContentSize) + 1
-	}
-	return 10 * size
+	return readRepodata(body, memory, create)
 }

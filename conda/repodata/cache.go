@@ -1,6 +1,7 @@
 package repodata
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,19 +19,33 @@ import (
 	"github.com/datalayer/conda2docker/conda/fetch"
 )
 
+// shardsVariant is the form in which only the records of the names that are asked for need be fetched (CEP 16).
+const shardsVariant = "repodata_shards.msgpack.zst"
+
 // variants are the forms of repodata, the best first.
-var variants = []string{"repodata.json.zst", "repodata.json", "repodata.json.bz2"}
+var variants = []string{shardsVariant, "repodata.json.zst", "repodata.json", "repodata.json.bz2"}
+
+// plainVariant is the form that every channel should have.
+const plainVariant = "repodata.json"
+
+const (
+	stateFile    = "state.json"
+	shardsFolder = "shards"
+)
 
 // probeAgain is how long a server is believed not to have a better variant.
 const probeAgain = 7 * 24 * time.Hour
 
-// entry is one subdir's repodata in the cache: a folder with state.json and the body that it names. Only who holds
-// the entry's lock adds to it; readers do without, and forget a body that does not parse.
+// entry is one subdir's repodata in the cache: a folder with state.json and the files that it names. Only who holds the entry's
+// lock adds to it, shards apart; readers do without, and forget a body that does not parse.
 type entry struct {
 	client  *fetch.Client
 	url     string // of the subdir, canonical
-	dir     string // of the cache
+	top     string // the cache's folder
+	dir     string // of the entry, below it
+	passing bool   // the cache is gone when the repodata is open
 	current bool
+	memory  int // bytes of repodata that may stay in it
 }
 
 // state says what is known of a body, or that there is none.
@@ -38,6 +53,8 @@ type state struct {
 	URL          string    `json:"url"` // of the variant
 	Variant      string    `json:"variant,omitempty"`
 	Body         string    `json:"body,omitempty"` // name of the file
+	Size         int64     `json:"size,omitempty"` // of that
+	Pack         string    `json:"pack,omitempty"` // name of the file that was made of a large body
 	Missing      bool      `json:"missing,omitempty"`
 	ETag         string    `json:"etag,omitempty"`
 	LastModified string    `json:"last_modified,omitempty"`
@@ -46,33 +63,56 @@ type state struct {
 	Probed       time.Time `json:"probed"`            // when it was asked for all variants last
 }
 
-// open gets the repodata that is current, from the cache or the server, and gives its text to scan. What does not
-// parse is not kept.
-func (e entry) open(ctx context.Context, scan func(text string, s state, cached bool) error) error {
-	places := e.client.Places(e.url)
-	if strings.HasPrefix(e.url, "file:") && slices.Equal(places, []string{e.url}) {
-		return e.openFolder(ctx, scan)
+// newEntry is the place in the cache of a subdir.
+func newEntry(o Options, url string, passing bool) entry {
+	return entry{
+		client: o.Client, url: url, top: o.Dir, dir: filepath.Join(o.Dir, key(o.Client.Places(url))), passing: passing, current: o.Current,
+		memory: cmp.Or(o.memory, memoryLimit),
 	}
-	e.dir = filepath.Join(e.dir, key(places))
+}
+
+// folder reports whether the subdir is a folder of this machine, which is read where it is.
+func (e entry) folder() bool {
+	return strings.HasPrefix(e.url, "file:") && slices.Equal(e.client.Places(e.url), []string{e.url})
+}
+
+// open gets the repodata that is current, from the cache or the server: nil where there is none. What does not parse is not kept.
+func (e entry) open(ctx context.Context) (source, error) {
+	if e.folder() {
+		return e.openFolder(ctx)
+	}
 	if s, err := e.load(); err == nil && e.usable(s) {
-		if text, err := e.read(s); err == nil {
+		if x, err := e.source(s, nil); err == nil {
 			e.touch()
-			return e.scan(text, s, true, scan)
+			return x, nil
 		}
 	}
-	if err := os.MkdirAll(e.dir, 0o755); err != nil {
-		return err
-	}
-	unlock, err := fetch.Lock(ctx, filepath.Join(e.dir, "lock"))
+	unlock, err := e.lock(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unlock()
-	s, text, cached, err := e.refresh(ctx)
+	s, old, err := e.refresh(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return e.scan(text, s, cached, scan)
+	x, err := e.source(s, func(s state) error { return e.store(s) })
+	if err != nil {
+		_ = os.Remove(filepath.Join(e.dir, stateFile)) // so that it is fetched anew
+		return nil, fmt.Errorf("%s does not parse: %w", s.URL, err)
+	}
+	if of, ok := x.(*shards); ok && s.Body != old.Body {
+		of.tidy()
+	}
+	return x, nil
+}
+
+// lock makes the entry, and waits for others who change it.
+func (e entry) lock(ctx context.Context) (unlock func(), err error) {
+	if err := os.MkdirAll(e.dir, 0o755); err != nil {
+		return nil, err
+	}
+	return fetch.Lock(ctx, filepath.Join(e.dir, "lock"))
 }
 
 // key names an entry. What one mirror has is not taken for what another one has.
@@ -90,44 +130,33 @@ func (e entry) usable(s state) bool {
 	return !e.current && age >= 0 && age < time.Duration(s.MaxAge)*time.Second
 }
 
-func (e entry) scan(text string, s state, cached bool, scan func(string, state, bool) error) error {
-	err := scan(text, s, cached)
-	if err == nil {
-		return nil
-	}
-	_ = os.Remove(filepath.Join(e.dir, "state.json")) // so that it is fetched anew
-	return fmt.Errorf("%s does not parse: %w", s.URL, err)
-}
-
-// refresh asks the server, with the entry locked.
-func (e entry) refresh(ctx context.Context) (s state, text string, cached bool, err error) {
-	old, err := e.load()
-	if err == nil && !old.Missing {
-		if _, statErr := os.Stat(filepath.Join(e.dir, old.Body)); statErr != nil {
-			old, err = state{}, statErr
-		}
-	}
-	if err != nil {
+// refresh asks the server, with the entry locked. It returns the state before it, too.
+func (e entry) refresh(ctx context.Context) (s, old state, err error) {
+	old, err = e.load()
+	switch {
+	case err != nil, !e.whole(old):
 		old = state{}
-	} else if e.usable(old) { // someone else has just done it
-		if text, err = e.read(old); err == nil {
-			return old, text, true, nil
-		}
-		old = state{}
+	case e.usable(old): // someone else has just done it
+		return old, old, nil
 	}
 	s, err = e.fetch(ctx, old)
 	switch {
 	case err == nil:
 	case old.Body != "" && ctx.Err() == nil && !errors.Is(err, fetch.ErrOffline):
-		return s, "", false, fmt.Errorf("%w (the copy of %s is used with --offline)", err, old.Checked.Format(time.DateOnly))
+		return s, old, fmt.Errorf("%w (the copy of %s is used with --offline)", err, old.Checked.Format(time.DateOnly))
 	default:
-		return s, "", false, err
+		return s, old, err
 	}
-	if err := e.store(s); err != nil {
-		return s, "", false, err
+	return s, old, e.store(s)
+}
+
+// whole reports whether the body that a state names is there, and is as it was sent as far as can be seen in no time.
+func (e entry) whole(s state) bool {
+	if s.Missing {
+		return true
 	}
-	text, err = e.read(s)
-	return s, text, s.Body != "" && s.Body == old.Body, err
+	info, err := os.Stat(filepath.Join(e.dir, s.Body))
+	return err == nil && s.Body != "" && (s.Size == 0 || info.Size() == s.Size)
 }
 
 // fetch asks for the variant that is known, or for all in turn.
@@ -151,7 +180,7 @@ func (e entry) fetch(ctx context.Context, old state) (state, error) {
 		case fetch.NotFound(err):
 		case errors.As(err, &status) && status.Status < 500:
 			// Some servers refuse what they do not have. What is said of the plain file counts most.
-			if refused == nil || variant == variants[1] {
+			if refused == nil || variant == plainVariant {
 				refused = err
 			}
 		default:
@@ -161,12 +190,15 @@ func (e entry) fetch(ctx context.Context, old state) (state, error) {
 	if refused != nil {
 		return state{}, refused
 	}
-	return state{URL: e.url + "/" + variants[1], Missing: true, Checked: now, Probed: now}, nil
+	return state{URL: e.url + "/" + plainVariant, Missing: true, Checked: now, Probed: now}, nil
 }
 
 func (e entry) fetchVariant(ctx context.Context, variant string, old state) (state, error) {
 	s := state{URL: e.url + "/" + variant, Variant: variant}
 	r := fetch.Request{URL: s.URL}
+	if variant == shardsVariant {
+		r.Limit = shardIndexLimit
+	}
 	if old.Variant == variant {
 		r.ETag, r.LastModified = old.ETag, old.LastModified
 	}
@@ -182,10 +214,10 @@ func (e entry) fetchVariant(ctx context.Context, variant string, old state) (sta
 	if err != nil {
 		return s, err
 	}
-	s.Body, s.ETag, s.LastModified = filepath.Base(f.Name()), resp.ETag, resp.LastModified
+	s.Body, s.Size, s.ETag, s.LastModified = filepath.Base(f.Name()), resp.Size, resp.ETag, resp.LastModified
 	s.MaxAge = maxAge(resp.CacheControl)
 	if resp.NotModified {
-		s.Body, s.ETag, s.LastModified = old.Body, old.ETag, old.LastModified
+		s.Body, s.Size, s.Pack, s.ETag, s.LastModified = old.Body, old.Size, old.Pack, old.ETag, old.LastModified
 	}
 	return s, nil
 }
@@ -193,14 +225,19 @@ func (e entry) fetchVariant(ctx context.Context, variant string, old state) (sta
 // load reads the state.
 func (e entry) load() (state, error) {
 	var s state
-	b, err := os.ReadFile(filepath.Join(e.dir, "state.json"))
+	b, err := os.ReadFile(filepath.Join(e.dir, stateFile))
 	if err != nil {
 		return s, err
 	}
 	if err := json.Unmarshal(b, &s); err != nil {
 		return state{}, err
 	}
-	if s.Missing == (s.Body != "") || s.Body != filepath.Base(s.Body) && s.Body != "" {
+	for _, name := range []string{s.Body, s.Pack} {
+		if name != "" && (name != filepath.Base(name) || name == "..") {
+			return state{}, fs.ErrInvalid
+		}
+	}
+	if s.Missing == (s.Body != "" || s.Pack != "") {
 		return state{}, fs.ErrInvalid
 	}
 	return s, nil
@@ -212,11 +249,11 @@ func (e entry) store(s state) error {
 	if err != nil {
 		return err
 	}
-	temp := filepath.Join(e.dir, "state.json.new")
+	temp := filepath.Join(e.dir, stateFile+".new")
 	if err := os.WriteFile(temp, b, 0o644); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, filepath.Join(e.dir, "state.json")); err != nil {
+	if err := os.Rename(temp, filepath.Join(e.dir, stateFile)); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(e.dir)
@@ -225,7 +262,7 @@ func (e entry) store(s state) error {
 	}
 	for _, other := range entries {
 		switch other.Name() {
-		case "state.json", "lock", s.Body:
+		case stateFile, "lock", shardsFolder, s.Body, s.Pack:
 		default:
 			_ = os.Remove(filepath.Join(e.dir, other.Name())) // it is in no one's way
 		}

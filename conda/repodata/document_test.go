@@ -1,6 +1,7 @@
 package repodata
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"os"
@@ -47,12 +48,23 @@ type plainRecord struct {
 	PythonSitePackagesPath                               string `json:"python_site_packages_path"`
 }
 
-// read reads all records of a document, by file name, and what was left out.
-func read(d *document) (map[string]*conda.Record, map[string]error) {
+// scan reads a repodata.json into memory, or into a file that is gone at once.
+func scan(text string, memory int) (*pack, error) {
+	return readRepodata(strings.NewReader(text), memory, unnamedPack)
+}
+
+// read reads all records, by file name, and what was left out.
+func read(t testing.TB, p *pack) (map[string]*conda.Record, map[string]error) {
+	t.Helper()
 	records, skipped := map[string]*conda.Record{}, map[string]error{}
-	for _, name := range d.names() {
-		for _, r := range d.read(conda.PackageName(name), func(f string, err error) { skipped[f] = err }) {
-			records[r.FileName] = r
+	for _, name := range p.allNames() {
+		r := &reader{
+			origin: origin{channel: conda.Channel{URL: "https://a.invalid/b"}, subdir: conda.Linux64, base: cmp.Or(p.base, "https://a.invalid/b/linux-64")},
+			name:   conda.PackageName(name), removed: p.removed, skip: func(f string, err error) { skipped[f] = err },
+		}
+		require.NoError(t, p.read(t.Context(), r))
+		for _, record := range r.records {
+			records[record.FileName] = record
 		}
 	}
 	return records, skipped
@@ -101,11 +113,16 @@ func TestCorpusIsReadAsEncodingJSONReadsIt(t *testing.T) {
 			}
 			var want plain
 			require.NoError(t, json.Unmarshal([]byte(text), &want))
-			d, err := scanDocument(text, conda.Channel{URL: "https://a.invalid/b"}, conda.Linux64)
+			p, err := scan(text, memoryLimit)
 			require.NoError(t, err)
-			require.Equal(t, test.records, d.records)
-			records, skipped := read(d)
+			require.Empty(t, p.file)
+			records, skipped := read(t, p)
+			packed, err := scan(text, 1)
+			require.NoError(t, err)
+			fromFile, _ := read(t, packed)
+			require.Equal(t, records, fromFile)
 			require.Len(t, skipped, test.skipped)
+			require.Equal(t, test.records, len(want.Packages)+len(want.Conda))
 			found := 0
 			for _, of := range []map[string]plainRecord{want.Packages, want.Conda} {
 				for fileName, w := range of {
@@ -129,58 +146,41 @@ func TestCorpusBaseURL(t *testing.T) {
 		conda.NoArchSubdir: "https://repo.anaconda.com/pkgs/main/noarch",
 	} {
 		text := corpusText(t, "conda/packages/base_url_channel/"+string(subdir)+"/repodata.json")
-		d, err := scanDocument(text, conda.Channel{URL: "https://a.invalid/b"}, subdir)
+		p, err := scan(text, memoryLimit)
 		require.NoError(t, err)
-		records, _ := read(d)
+		records, _ := read(t, p)
 		for name, r := range records {
 			require.Equal(t, base+"/"+name, r.URL)
 		}
 	}
 }
 
-func FuzzDocument(f *testing.F) {
-	for _, seed := range []string{
-		`{}`, `{"packages": {}}`, `null`, `{"packages":{"a-1-0.tar.bz2":{"name":"a","version":"1"}}}`,
-		`{"info":{"base_url":"x"},"packages.conda":{"a-1-0.conda":{"depends":["b"],"name":"a","version":"1","size":1}}}`,
-		`{"packages":{"\u0061":{"version":"1","name":"\"a\\","x":[{"y":"}"}]}},"removed":["a"]}`,
-		"{\"packages\" : {\n\"a\" :{\"name\": \"a\" , \"depends\" :[ \"x\" , \"y\"]}} }", `{"a`, `{"packages":{"a":{"name":"a"`,
-		`{"packages":{"a":{"name":"a","build_number":"3","size":-1e99,"noarch":true,"track_features":["x"]}}}`,
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		d, err := scanDocument(text, conda.Channel{URL: "https://a.invalid/b"}, conda.Linux64)
-		if err != nil {
-			return
-		}
-		records, skipped := read(d)
-		require.LessOrEqual(t, len(records)+len(skipped), d.records)
-		for fileName, r := range records {
-			require.NotContains(t, fileName, "/")
-			require.NotEmpty(t, r.Name)
-			require.False(t, r.Version.IsZero())
-		}
-	})
-}
-
 func BenchmarkScan(b *testing.B) {
 	text := corpusText(b, "repodata/conda-forge/linux-64/repodata.json.zst")
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		_, err := scanDocument(text, conda.Channel{}, conda.Linux64)
-		require.NoError(b, err)
+	for name, memory := range map[string]int{"memory": memoryLimit, "file": 1} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := scan(text, memory)
+				require.NoError(b, err)
+			}
+		})
 	}
 }
 
 func BenchmarkRead(b *testing.B) {
 	text := corpusText(b, "repodata/conda-forge/linux-64/repodata.json.zst")
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	d, err := scanDocument(text, conda.Channel{}, conda.Linux64)
-	require.NoError(b, err)
-	for b.Loop() {
-		read(d)
+	for name, memory := range map[string]int{"memory": memoryLimit, "file": 1} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			p, err := scan(text, memory)
+			require.NoError(b, err)
+			for b.Loop() {
+				read(b, p)
+			}
+		})
 	}
 }
 

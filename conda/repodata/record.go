@@ -8,70 +8,19 @@ import (
 
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/fetch"
-	"github.com/datalayer/conda2docker/conda/version"
 )
 
-// recordReader reads records of one name in one document.
-type recordReader struct {
-	*document
-	text     string // of the name that was read last
-	name     conda.PackageName
-	versions map[string]version.Version // each version has several builds
+// fields are the values of a record, in JSON or in msgpack.
+type fields interface {
+	optional() (string, error) // what is no string is empty
+	integer() (int64, error)   // what is no number is 0
+	list() ([]string, error)
+	lists() (map[string][]string, error)
+	skip() error
 }
 
-// read reads the entry whose key, which may lack an extension, is at a place in the text. The file name is known also
-// where there is an error.
-func (r *recordReader) read(at uint32, extension string) (fileName string, record *conda.Record, err error) {
-	s := &scanner{text: r.document.text, at: int(at)}
-	if fileName, err = s.string(); err != nil {
-		return "", nil, err
-	}
-	fileName += extension
-	if err := s.expect(':'); err != nil {
-		return fileName, nil, err
-	}
-	if strings.ContainsAny(fileName, "/\\") {
-		return fileName, nil, errors.New("its file name has a slash")
-	}
-	record = &conda.Record{
-		Subdir: r.subdir, Channel: r.channel, FileName: fileName, URL: r.base + "/" + escape(fileName),
-	}
-	var name, text string
-	err = s.object(func(key string, _ int) error {
-		var err error
-		switch key {
-		case "name":
-			name, err = s.optional()
-		case "version":
-			text, err = s.optional()
-		default:
-			err = readField(s, record, key)
-		}
-		return err
-	})
-	if err != nil {
-		return fileName, nil, err
-	}
-	if name != r.text || name == "" {
-		if r.name, err = conda.ParsePackageName(name); err != nil {
-			return fileName, nil, err
-		}
-		r.text = name
-	}
-	record.Name = r.name
-	known, ok := r.versions[text]
-	if !ok {
-		if known, err = version.Parse(text); err != nil {
-			return fileName, nil, err
-		}
-		r.versions[text] = known
-	}
-	record.Version = known
-	return fileName, record, nil
-}
-
-// readField reads a record's field other than name and version; unknown ones are passed over.
-func readField(s *scanner, r *conda.Record, key string) (err error) {
+// readCommonField reads a field that is written alike in JSON and in msgpack; unknown ones are passed over.
+func readCommonField(s fields, r *conda.Record, key string) (err error) {
 	switch key {
 	case "build":
 		r.Build, err = s.optional()
@@ -81,12 +30,8 @@ func readField(s *scanner, r *conda.Record, key string) (err error) {
 		r.Depends, err = s.list()
 	case "constrains":
 		r.Constrains, err = s.list()
-	case "track_features":
-		r.TrackFeatures, err = readFeatures(s)
 	case "features":
 		r.Features, err = s.optional()
-	case "noarch":
-		r.NoArch, err = readNoArch(s)
 	case "license":
 		r.License, err = s.optional()
 	case "license_family":
@@ -94,12 +39,6 @@ func readField(s *scanner, r *conda.Record, key string) (err error) {
 	case "timestamp":
 		r.Timestamp, err = s.integer()
 		r.Timestamp = conda.Milliseconds(r.Timestamp)
-	case "md5":
-		r.MD5, err = s.optional()
-		r.MD5 = strings.ToLower(r.MD5)
-	case "sha256":
-		r.SHA256, err = s.optional()
-		r.SHA256 = strings.ToLower(r.SHA256)
 	case "size":
 		r.Size, err = s.integer()
 	case "extra_depends":
@@ -110,6 +49,25 @@ func readField(s *scanner, r *conda.Record, key string) (err error) {
 		r.PythonSitePackagesPath, err = s.optional()
 	default:
 		err = s.skip()
+	}
+	return err
+}
+
+// readField reads a record's field other than name and version from JSON.
+func readField(s *scanner, r *conda.Record, key string) (err error) {
+	switch key {
+	case "md5":
+		r.MD5, err = s.optional()
+		r.MD5 = strings.ToLower(r.MD5)
+	case "sha256":
+		r.SHA256, err = s.optional()
+		r.SHA256 = strings.ToLower(r.SHA256)
+	case "noarch":
+		r.NoArch, err = readNoArch(s)
+	case "track_features":
+		r.TrackFeatures, err = readFeatures(s)
+	default:
+		err = readCommonField(s, r, key)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -123,7 +81,11 @@ func readFeatures(s *scanner) ([]string, error) {
 		return s.list()
 	}
 	text, err := s.optional()
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }), err
+	return splitFeatures(text), err
+}
+
+func splitFeatures(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })
 }
 
 // readNoArch reads noarch: a kind, or true, which once meant generic.
@@ -137,11 +99,15 @@ func readNoArch(s *scanner) (conda.NoArch, error) {
 		return conda.NoArchNone, err
 	}
 	text, err := s.string()
+	return noArchKind(text), err
+}
+
+func noArchKind(text string) conda.NoArch {
 	switch kind := conda.NoArch(text); kind {
 	case conda.NoArchPython, conda.NoArchGeneric:
-		return kind, err
+		return kind
 	}
-	return conda.NoArchNone, err
+	return conda.NoArchNone
 }
 
 // resolveBase is the base_url of repodata (CEP 15), relative to the folder that it is in.

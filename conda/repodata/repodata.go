@@ -1,7 +1,7 @@
 // Package repodata answers "the records of name X" from channels.
 //
-// A channel's subdir is read as repodata.json.zst, else repodata.json, else repodata.json.bz2, and kept in a cache for
-// as long as its server says. Only the places of its records are found at once; a record is read when its name is
+// A channel's subdir is read as shards (CEP 16), else as repodata.json.zst, repodata.json or repodata.json.bz2, and kept in a cache
+// for as long as its server says. Only the places of its records are found at once; a record is read when its name is
 // asked for.
 package repodata
 
@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,25 +29,24 @@ type Options struct {
 	Dir      string          // where repodata is cached; default nowhere
 	// Current asks the servers even where the cached copy has not expired.
 	Current bool
+	// Others are channels that are not searched, of which Elsewhere tells.
+	Others []conda.Channel
 	// Warn gets a line for each thing that was passed over. It is never called twice at once; nil means no one.
 	Warn func(string)
+
+	memory int // bytes of one repodata.json that may stay in memory; default memoryLimit
 }
 
 // Index is the records of some channels for some subdirs. It is safe for concurrent use.
 type Index struct {
-	parts []*part
-	mu    sync.Mutex
-	warn  func(string)
-}
+	parts   []*part
+	mu      sync.Mutex // for warn
+	warn    func(string)
+	options Options
+	passing bool // the cache was for opening only
 
-// Part says where the records of one subdir of one channel come from.
-type Part struct {
-	Channel conda.Channel
-	Subdir  conda.Subdir
-	Records int  // that are listed, twins and removed ones included
-	Missing bool // the channel does not have the subdir
-	Cached  bool // the cache had a copy that was current, or asked for by offline mode
-	Checked time.Time
+	elsewhere []*part
+	once      sync.Once // for elsewhere
 }
 
 // UnknownChannelError is a channel that has none of the subdirs.
@@ -82,7 +80,8 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	if o.Dir == "" {
+	x := &Index{warn: o.Warn, passing: o.Dir == ""}
+	if x.passing {
 		dir, err := os.MkdirTemp("", "repodata-")
 		if err != nil {
 			return nil, fmt.Errorf("reading repodata: %w", err)
@@ -91,13 +90,13 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 		o.Dir = dir
 	}
 	o.Channels, o.Subdirs = unique(o.Channels), unique(o.Subdirs)
-	x := &Index{warn: o.Warn}
+	x.options = o
 	for _, c := range o.Channels {
 		for _, s := range o.Subdirs {
-			x.parts = append(x.parts, &part{channel: c, subdir: s})
+			x.parts = append(x.parts, x.newPart(conda.Place{Channel: c, Subdir: s}))
 		}
 	}
-	if err := x.load(ctx, o); err != nil {
+	if err := openAll(ctx, x.parts); err != nil {
 		return nil, err
 	}
 	if err := x.check(o); err != nil {
@@ -106,22 +105,31 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	return x, nil
 }
 
-// load loads all parts, several at a time. Of several errors it returns the one of the first part, so that it is the
-// same each time.
-func (x *Index) load(ctx context.Context, o Options) error {
+func (x *Index) newPart(at conda.Place) *part {
+	return &part{Place: at, entry: newEntry(x.options, at.Channel.SubdirURL(at.Subdir), x.passing)}
+}
+
+// openAll opens parts, several at a time. Of several errors it returns the one of the first part, so that it is the same each
+// time.
+func openAll(ctx context.Context, parts []*part) error {
+	return inOrder(max(4, runtime.GOMAXPROCS(0)), len(parts), func(i int) error { return parts[i].open(ctx) })
+}
+
+// inOrder calls f with 0 to n-1, some at a time, and returns the first error in that order.
+func inOrder(limit, n int, f func(int) error) error {
 	var g errgroup.Group
-	g.SetLimit(max(4, runtime.GOMAXPROCS(0)))
-	errs := make([]error, len(x.parts))
-	for i, p := range x.parts {
+	g.SetLimit(limit)
+	errs := make([]error, n)
+	for i := range n {
 		g.Go(func() error {
-			errs[i] = p.load(ctx, o)
+			errs[i] = f(i)
 			return nil
 		})
 	}
 	_ = g.Wait() // the errors are in errs
-	for i, p := range x.parts {
-		if errs[i] != nil {
-			return fmt.Errorf("channel %s: repodata of %s: %w", p.channel.Name, p.subdir, errs[i])
+	for _, err := range errs {
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -132,7 +140,7 @@ func (x *Index) check(o Options) error {
 	for _, c := range o.Channels {
 		found := len(o.Subdirs) == 0
 		for _, p := range x.parts {
-			if p.channel == c && p.document != nil {
+			if p.Channel == c && p.current() != nil {
 				found = true
 			}
 		}
@@ -149,42 +157,55 @@ func (x *Index) warning(text string) {
 	x.warn(text)
 }
 
+// prefetchLimit is how many shards are asked for at once.
+const prefetchLimit = 50
+
+// Prefetch reads the records of some names, many at a time.
+func (x *Index) Prefetch(ctx context.Context, names []conda.PackageName) error {
+	return inOrder(prefetchLimit, len(names)*len(x.parts), func(i int) error {
+		_, err := x.parts[i%len(x.parts)].load(ctx, names[i/len(x.parts)])
+		return err
+	})
+}
+
 // Records are the records of a name, in the order of channels, of subdirs, and of repodata, where a .conda has the
 // place of the .tar.bz2 that is otherwise the same. An unknown name has none. Records that do not parse are left out,
 // and counted in a warning.
-func (x *Index) Records(_ context.Context, name conda.PackageName) ([]*conda.Record, error) {
+func (x *Index) Records(ctx context.Context, name conda.PackageName) ([]*conda.Record, error) {
 	var all []*conda.Record
 	for _, p := range x.parts {
-		all = append(all, p.records(name, x.warning)...)
+		g, err := p.load(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		x.tell(p, name, g)
+		all = append(all, g.records...)
 	}
 	return all, nil
+}
+
+// tell warns of what was skipped, once, and when it is asked for: so the warnings have an order.
+func (x *Index) tell(p *part, name conda.PackageName, g *group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.told && g.skipped > 0 {
+		x.warning(fmt.Sprintf("%s: %d of the records of %s do not parse and were left out, such as %s", p, g.skipped, name, g.example))
+	}
+	g.told = true
 }
 
 // Names are the names that are listed, sorted.
 func (x *Index) Names(_ context.Context) ([]conda.PackageName, error) {
 	all := map[conda.PackageName]bool{}
 	for _, p := range x.parts {
-		if p.document != nil {
-			for _, n := range p.document.names() {
+		if s := p.current(); s != nil {
+			for _, n := range s.allNames() {
 				all[conda.PackageName(n)] = true
 			}
 		}
 	}
 	delete(all, "")
 	return slices.Sorted(maps.Keys(all)), nil
-}
-
-// Parts says what the index is made of, in the order of channels and subdirs.
-func (x *Index) Parts() []Part {
-	parts := make([]Part, 0, len(x.parts))
-	for _, p := range x.parts {
-		of := Part{Channel: p.channel, Subdir: p.subdir, Missing: p.document == nil, Cached: p.cached, Checked: p.checked}
-		if p.document != nil {
-			of.Records = p.document.records
-		}
-		parts = append(parts, of)
-	}
-	return parts
 }
 
 func unique[T comparable](items []T) []T {
@@ -195,58 +216,4 @@ func unique[T comparable](items []T) []T {
 		}
 	}
 	return all
-}
-
-// part is one subdir of one channel.
-type part struct {
-	channel  conda.Channel
-	subdir   conda.Subdir
-	document *document // nil where the channel does not have the subdir
-	cached   bool
-	checked  time.Time
-
-	mu   sync.Mutex
-	read map[conda.PackageName][]*conda.Record
-}
-
-// String names the part in messages.
-func (p *part) String() string { return p.channel.Name + "/" + string(p.subdir) }
-
-// load gets and scans the part's repodata.
-func (p *part) load(ctx context.Context, o Options) error {
-	e := entry{client: o.Client, url: p.channel.SubdirURL(p.subdir), dir: o.Dir, current: o.Current}
-	return e.open(ctx, func(text string, s state, cached bool) (err error) {
-		p.checked, p.cached = s.Checked, cached
-		if s.Missing {
-			return nil
-		}
-		p.document, err = scanDocument(text, p.channel, p.subdir)
-		return err
-	})
-}
-
-// records are the part's records of a name, which are read once.
-func (p *part) records(name conda.PackageName, warn func(string)) []*conda.Record {
-	if p.document == nil {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if records, ok := p.read[name]; ok {
-		return records
-	}
-	skipped, example := 0, ""
-	records := p.document.read(name, func(fileName string, err error) {
-		if skipped++; skipped == 1 {
-			example = fmt.Sprintf("%s: %v", fileName, err)
-		}
-	})
-	if skipped > 0 {
-		warn(fmt.Sprintf("%s: %d of the records of %s do not parse and were left out, such as %s", p, skipped, name, example))
-	}
-	if p.read == nil {
-		p.read = map[conda.PackageName][]*conda.Record{}
-	}
-	p.read[name] = records
-	return records
 }

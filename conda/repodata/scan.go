@@ -46,8 +46,8 @@ func (s *scanner) expect(c byte) error {
 	return nil
 }
 
-// object calls f for each key of an object; f reads or skips the value. at is where the key begins.
-func (s *scanner) object(f func(key string, at int) error) error {
+// object calls f for each key of an object; f reads or skips the value.
+func (s *scanner) object(f func(key string) error) error {
 	if err := s.expect('{'); err != nil {
 		return err
 	}
@@ -56,8 +56,6 @@ func (s *scanner) object(f func(key string, at int) error) error {
 		return nil
 	}
 	for {
-		s.next()
-		at := s.at
 		key, err := s.string()
 		if err != nil {
 			return err
@@ -65,7 +63,7 @@ func (s *scanner) object(f func(key string, at int) error) error {
 		if err := s.expect(':'); err != nil {
 			return err
 		}
-		if err := f(key, at); err != nil {
+		if err := f(key); err != nil {
 			return err
 		}
 		if s.next() != ',' {
@@ -93,6 +91,24 @@ func (s *scanner) array(f func() error) error {
 		}
 		s.at++
 	}
+}
+
+// entry passes over a key and its record, and returns the value of the record's name.
+func (s *scanner) entry() (name string, err error) {
+	if _, err := s.string(); err != nil {
+		return "", err
+	}
+	if err := s.expect(':'); err != nil {
+		return "", err
+	}
+	err = s.object(func(key string) (err error) {
+		if key != "name" {
+			return s.skip()
+		}
+		name, err = s.optional()
+		return err
+	})
+	return name, err
 }
 
 // string reads a string.
@@ -252,7 +268,7 @@ func (s *scanner) lists() (map[string][]string, error) {
 		return nil, nil
 	}
 	var all map[string][]string
-	err := s.object(func(key string, _ int) error {
+	err := s.object(func(key string) error {
 		items, err := s.list()
 		if all == nil {
 			all = map[string][]string{}
