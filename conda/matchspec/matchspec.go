@@ -13,7 +13,7 @@ import (
 // and so does each field's. A Spec is not changed after it was made.
 type Spec struct {
 	Name        conda.PackageName  // in lower case; a glob such as "jupyter*" where IsExact is false; "" and "*" are any name
-	Channel     string             // its name, or its URL without subdir and credentials; may be a glob
+	Channel     string             // its name, or its URL without subdir and credentials; may be a glob, or several with commas between them
 	Subdir      string             // e.g. "linux-64"
 	Namespace   string             // what stood between the colons of "channel:namespace:name"; it asks for nothing
 	Version     version.Constraint // which versions
@@ -37,6 +37,13 @@ type Spec struct {
 
 // IsExact reports whether the spec's name is that of one package, and neither a glob nor any name.
 func (s Spec) IsExact() bool { return s.Name != "" && strings.IndexByte(string(s.Name), '*') < 0 }
+
+// IsName reports whether the spec asks for nothing but a name: every record of that name matches.
+func (s *Spec) IsName() bool {
+	return s.Version.IsAny() && s.Build.IsAny() && s.BuildNumber.IsAny() && s.Channel == "" && s.Subdir == "" &&
+		s.MD5 == "" && s.SHA256 == "" && s.FileName == "" && s.URL == "" && s.License.IsAny() && s.LicenseFamily.IsAny() &&
+		s.Features == nil && s.TrackFeatures == nil
+}
 
 // Match reports whether the record is what the spec asks for.
 func (s Spec) Match(r *conda.Record) bool {

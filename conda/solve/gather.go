@@ -82,7 +82,9 @@ func (p *pool) ask0() error {
 		if err := supported(s); err != nil {
 			return err
 		}
-		p.root.constrains = append(p.root.constrains, p.addSet(s))
+		id := p.addSet(s)
+		p.sets[id].constrained = true
+		p.root.constrains = append(p.root.constrains, id)
 	}
 	for _, id := range p.root.requires {
 		p.sets[id].required = true
@@ -320,31 +322,28 @@ func (p *pool) match(s *set) {
 	s.matched = true
 	s.best.version = -1
 	n := p.names[s.name]
+	s.matching = p.solvables.take(len(n.byOrder))
 	rest := s.spec
 	rest.Version = matchspec.Spec{}.Version
-	selects := make([]bool, n.count)
-	count := 0
+	all := rest.IsName()
 	version, versionMatches := int32(-1), false
 	for _, c := range n.byOrder {
 		pkg := &p.packages[c]
 		if pkg.version != version {
 			version, versionMatches = pkg.version, s.spec.Version.Match(pkg.record.Version)
 		}
-		if versionMatches && rest.Match(pkg.record) {
-			selects[c-n.first] = true
+		if versionMatches && (all || rest.Match(pkg.record)) {
 			s.matching = append(s.matching, c)
-			count++
 		}
 	}
-	if count < n.count {
-		s.others = make([]cdcl.Solvable, 0, n.count-count)
-	}
-	for i, selected := range selects {
-		c := n.first + cdcl.Solvable(i)
-		if !selected {
-			s.others = append(s.others, c)
-		} else if pkg := &p.packages[c]; pkg.version > s.best.version {
-			s.best = best{version: pkg.version, tracked: len(pkg.record.TrackFeatures) > 0}
+	first := cdcl.Solvable(-1) // of those with the best version, in the order of the index
+	for _, c := range s.matching {
+		if pkg := &p.packages[c]; pkg.version > s.best.version || pkg.version == s.best.version && c < first {
+			s.best.version, first = pkg.version, c
 		}
 	}
+	if first >= 0 {
+		s.best.tracked = len(p.packages[first].record.TrackFeatures) > 0
+	}
+	s.matching = p.solvables.keep(s.matching)
 }

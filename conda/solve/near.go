@@ -51,7 +51,14 @@ func near(name string, all []conda.PackageName) []conda.PackageName {
 
 // simplify makes names equal that mean the same thing to different package managers.
 func simplify(s string) string {
-	s = strings.NewReplacer("-", "", "_", "", ".", "").Replace(s)
+	if strings.ContainsAny(s, "-_.") {
+		s = strings.Map(func(c rune) rune {
+			if c == '-' || c == '_' || c == '.' {
+				return -1
+			}
+			return c
+		}, s)
+	}
 	return strings.TrimSuffix(strings.TrimPrefix(s, "python"), "python")
 }
 

@@ -18,6 +18,28 @@ type pool struct {
 	packages []candidate // by cdcl.Solvable
 	sets     []*set      // by cdcl.Set
 	byText   map[string]parsed
+
+	ids       arena[cdcl.Set]
+	solvables arena[cdcl.Solvable]
+}
+
+// arena hands out slices of its own; many small ones cost as much as a few large ones.
+type arena[T any] struct{ free, last []T }
+
+// take is an empty slice that n elements can be appended to.
+func (a *arena[T]) take(n int) []T {
+	if n > len(a.free) {
+		a.free = make([]T, max(n, 4096))
+	}
+	out := a.free[:0:n]
+	a.last, a.free = a.free, a.free[n:]
+	return out
+}
+
+// keep is what was appended to the slice that was taken last; the room that it does not use is free again.
+func (a *arena[T]) keep(s []T) []T {
+	a.free = a.last[len(s):]
+	return s[:len(s):len(s)]
 }
 
 // question is what a package, or the request, asks of others.
@@ -61,9 +83,10 @@ type set struct {
 	name     cdcl.Name
 	required bool
 
+	constrained bool
+
 	matched  bool
 	matching []cdcl.Solvable // the best first
-	others   []cdcl.Solvable
 	best     best
 }
 
@@ -80,7 +103,7 @@ type parsed struct {
 }
 
 func newPool(r Request) *pool {
-	return &pool{request: r, byName: map[conda.PackageName]cdcl.Name{}, byText: map[string]parsed{}}
+	return &pool{request: r, byName: map[conda.PackageName]cdcl.Name{}, byText: make(map[string]parsed, 1024), packages: make([]candidate, 0, 2048)}
 }
 
 func (p *pool) intern(n conda.PackageName) cdcl.Name {
@@ -138,23 +161,28 @@ func (p *pool) ask(c *candidate) {
 		return
 	}
 	c.asked = true
-	for _, text := range c.record.Depends {
+	r := c.record
+	ids := p.ids.take(len(r.Depends) + len(r.Constrains))
+	for _, text := range r.Depends {
 		id, err := p.parse(text)
 		if err != nil {
-			c.question, c.broken = question{}, fmt.Sprintf("its dependency %q cannot be read: %v", text, err)
+			c.broken = fmt.Sprintf("its dependency %q cannot be read: %v", text, err)
 			return
 		}
 		p.sets[id].required = true
-		c.requires = append(c.requires, id)
+		ids = append(ids, id)
 	}
-	for _, text := range c.record.Constrains {
+	for _, text := range r.Constrains {
 		id, err := p.parse(text)
 		if err != nil {
-			c.question, c.broken = question{}, fmt.Sprintf("its constraint %q cannot be read: %v", text, err)
+			c.broken = fmt.Sprintf("its constraint %q cannot be read: %v", text, err)
 			return
 		}
-		c.constrains = append(c.constrains, id)
+		p.sets[id].constrained = true
+		ids = append(ids, id)
 	}
+	n := len(r.Depends)
+	c.question = question{requires: ids[:n:n], constrains: ids[n:]}
 }
 
 // problem is the pool in the terms of the search.
@@ -168,6 +196,7 @@ func (p *pool) problem() *cdcl.Problem {
 	}
 	for i, n := range p.names {
 		c := &out.Names[i]
+		c.All = p.solvables.take(n.count)
 		for s := n.first; s < n.first+cdcl.Solvable(n.count); s++ {
 			c.All = append(c.All, s)
 		}
@@ -181,7 +210,29 @@ func (p *pool) problem() *cdcl.Problem {
 		out.Solvables[i] = cdcl.Package{Name: c.name, Requires: c.requires, Constrains: c.constrains, Broken: c.broken != ""}
 	}
 	for i, s := range p.sets {
-		out.Sets[i] = cdcl.Matches{Name: s.name, Matching: s.matching, Others: s.others}
+		out.Sets[i] = cdcl.Matches{Name: s.name, Matching: s.matching}
+		if s.constrained {
+			out.Sets[i].Others = p.others(s)
+		}
+	}
+	return out
+}
+
+// others is the candidates that a set does not select, in the order of the index.
+func (p *pool) others(s *set) []cdcl.Solvable {
+	n := p.names[s.name]
+	if !n.loaded || !s.matched {
+		return nil
+	}
+	selected := make([]bool, n.count)
+	for _, c := range s.matching {
+		selected[c-n.first] = true
+	}
+	out := p.solvables.take(n.count - len(s.matching))
+	for i, yes := range selected {
+		if !yes {
+			out = append(out, n.first+cdcl.Solvable(i))
+		}
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package cdcl
 
 import (
+	"math/bits"
 	"slices"
 	"sort"
 )
@@ -109,8 +110,9 @@ type solver struct {
 	heads []nodeID // by literal: the first node that watches it
 	pairs [][]pair // by literal, the newest first; nil until the literal is false for the first time
 
-	requirers []requirer // in the order in which decisions consider them
-	witness   []variable // by set: a match that was chosen when last looked at
+	requirers    []requirer // in the order in which decisions consider them
+	requirements []requirement
+	witness      []variable // by set: a match that was chosen when last looked at
 
 	negated []assertion // solvables that cannot be chosen
 	learnt  []learntClause
@@ -124,8 +126,8 @@ type solver struct {
 
 // requirer is a variable with the requirements that follow from it.
 type requirer struct {
-	variable variable
-	requires []requirement
+	variable    variable
+	first, next int32 // in solver.requirements
 }
 
 type requirement struct {
@@ -139,20 +141,28 @@ type assertion struct {
 }
 
 func newSolver(p *Problem) *solver {
-	n := len(p.Solvables) + 1
+	solvables := len(p.Solvables) + 1
+	requires, constrains, helpers := p.size()
+	variables := solvables + helpers
 	s := &solver{
 		p:        p,
-		trail:    newTrail(n),
+		trail:    newTrail(solvables, variables),
 		level:    1,
-		blockOf:  make([]int32, n),
+		blocks:   make([]block, 0, requires+constrains+len(p.Names)+1),
+		blockOf:  make([]int32, solvables),
 		uses:     make([][]use, len(p.Sets)),
 		limits:   make([][]Set, len(p.Names)),
 		crowds:   make([]crowd, len(p.Names)),
-		number:   make([]int32, n),
-		heads:    make([]nodeID, 2*n),
-		pairs:    make([][]pair, 2*n),
+		number:   make([]int32, solvables),
+		helped:   make([]Name, 0, helpers),
+		nodes:    make([]node, 0, requires),
+		heads:    make([]nodeID, 2*solvables, 2*variables),
+		pairs:    make([][]pair, 2*solvables, 2*variables),
 		witness:  make([]variable, len(p.Sets)),
 		activity: make([]float32, len(p.Names)),
+
+		requirers:    make([]requirer, 0, solvables),
+		requirements: make([]requirement, 0, requires),
 	}
 	for i := range s.heads {
 		s.heads[i] = none
@@ -162,6 +172,19 @@ func newSolver(p *Problem) *solver {
 	}
 	s.block(kindRoot, none, 0, 1)
 	return s
+}
+
+// size is how many requirements, constraints and helpers the problem has, if all of it can be reached.
+func (p *Problem) size() (requires, constrains, helpers int) {
+	requires, constrains = len(p.Requires), len(p.Constrains)
+	for i := range p.Solvables {
+		requires += len(p.Solvables[i].Requires)
+		constrains += len(p.Solvables[i].Constrains)
+	}
+	for i := range p.Names {
+		helpers += bits.Len(uint(len(p.Names[i].All)))
+	}
+	return requires, constrains, helpers
 }
 
 // block records clauses, and returns the number of the first of them.

@@ -72,7 +72,7 @@ func (c *crowding) collect() {
 	known := map[Name]bool{}
 	var sets [][]variable
 	c.trail.requirers(func(number int32) bool {
-		for _, r := range c.requirers[number].requires {
+		for _, r := range c.requirementsOf(number) {
 			if set := c.p.Sets[r.set]; !known[set.Name] {
 				if open, met := c.undecided(set); !met {
 					known[set.Name] = true

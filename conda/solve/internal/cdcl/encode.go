@@ -27,6 +27,7 @@ func (s *solver) encode(ctx context.Context) error {
 		solver:    s,
 		solvables: make([]bool, len(s.p.Solvables)+1),
 		names:     make([]bool, len(s.p.Names)),
+		queue:     make([]task, 0, cap(s.blocks)+len(s.p.Solvables)),
 	}
 	e.queueSolvable(0)
 	for done := 0; done < len(e.queue); done++ {
@@ -130,11 +131,12 @@ func (e *encoder) requirement(parent variable, set Set) {
 	number := e.trail.requirerOf[parent]
 	if number < 0 {
 		number = int32(len(e.requirers))
-		e.requirers = append(e.requirers, requirer{variable: parent})
+		first := int32(len(e.requirements))
+		e.requirers = append(e.requirers, requirer{variable: parent, first: first, next: first})
 		e.trail.register(parent, number)
 	}
-	r := &e.requirers[number]
-	r.requires = append(r.requires, requirement{set, id})
+	e.requirements = append(e.requirements, requirement{set, id}) // those of a parent follow each other, as its tasks do
+	e.requirers[number].next++
 }
 
 func (e *encoder) constraint(parent variable, set Set) {

@@ -145,7 +145,7 @@ func (s *solver) unwatched(n *node, other literal) literal {
 func (s *solver) decide() (candidate variable, why clauseID, ok bool) {
 	best := choice{clause: none}
 	s.trail.requirers(func(number int32) bool {
-		for _, r := range s.requirers[number].requires {
+		for _, r := range s.requirementsOf(number) {
 			activity := s.activity[s.p.Sets[r.set].Name]
 			if best.clause != none && best.activity >= activity {
 				continue
@@ -163,6 +163,11 @@ func (s *solver) decide() (candidate variable, why clauseID, ok bool) {
 		return best.clause == none || !isRoot && best.activity < s.maxActivity
 	})
 	return best.candidate, best.clause, best.clause != none
+}
+
+func (s *solver) requirementsOf(number int32) []requirement {
+	r := &s.requirers[number]
+	return s.requirements[r.first:r.next]
 }
 
 type choice struct {

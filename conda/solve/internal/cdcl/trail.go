@@ -19,8 +19,9 @@ type decision struct {
 	why      clauseID
 }
 
-func newTrail(n int) trail {
-	t := trail{values: make([]int8, n), levels: make([]int32, n), requirerOf: make([]int32, n)}
+// newTrail makes a trail of n variables, and room for more.
+func newTrail(n, room int) trail {
+	t := trail{values: make([]int8, n, room), levels: make([]int32, n, room), requirerOf: make([]int32, n, room)}
 	for i := range t.requirerOf {
 		t.requirerOf[i] = -1
 	}
