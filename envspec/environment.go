@@ -2,6 +2,7 @@ package envspec
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/matchspec"
@@ -50,6 +51,26 @@ type Dependency struct {
 	Category string // the category of its file
 	Implied  bool   // written by nobody: pip, because of the pip section
 	Position Position
+
+	place Error
+}
+
+// Fault is an error of the file at the dependency, for what is found out about it only when it is asked for.
+func (d Dependency) Fault(err error) *Error {
+	fault := d.place
+	fault.Err = err
+	return &fault
+}
+
+// ChannelRef is the channel that the dependency is pinned to by CHANNEL::, a name or a URL that may hold credentials; "" is any channel.
+func (d Dependency) ChannelRef() string {
+	if d.Spec.Channel == "" {
+		return ""
+	}
+	if ref, _, ok := strings.Cut(d.Text, "::"); ok && strings.Contains(ref, "://") {
+		return strings.TrimSpace(ref)
+	}
+	return d.Spec.Channel
 }
 
 // Variable is an environment variable of the environment.

@@ -258,7 +258,7 @@ func (r *reader) dependency(n *yaml.Node) error {
 		return nil // files that are merged often ask for the same
 	}
 	r.seen[key] = true
-	r.env.Dependencies = append(r.env.Dependencies, Dependency{Spec: spec, Text: text, Category: r.category, Position: r.at(n)})
+	r.env.Dependencies = append(r.env.Dependencies, Dependency{Spec: spec, Text: text, Category: r.category, Position: r.at(n), place: *r.errorf(n, "dependencies")})
 	return nil
 }
 

@@ -43,13 +43,14 @@ func exitCode(err error) int {
 		stale staleLockError
 		gate  *scan.GateError
 		unsat *solve.UnsatisfiableError
+		other foreignError
 	)
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &gate):
 		return exitGate
-	case errors.As(err, &unsat):
+	case errors.As(err, &unsat), errors.As(err, &other):
 		return exitNoSolution
 	case errors.As(err, &stale):
 		return exitStaleLock

@@ -39,8 +39,11 @@ func checkPlace(channel, subdir string) error {
 	return nil
 }
 
-// matchChannel reports whether a spec's channel is this one.
+// matchChannel reports whether a spec's channel is this one, or, where it is several with commas between them, one of these.
 func matchChannel(want string, c conda.Channel) bool {
+	if first, rest, several := strings.Cut(want, ","); several {
+		return matchChannel(first, c) || matchChannel(rest, c)
+	}
 	if want == c.Name || want == c.URL || want == below(conda.Alias, c.URL) {
 		return true
 	}
