@@ -240,7 +240,7 @@ func (c *Cache) join(ctx context.Context, g Group, w io.Writer) (blobInfo, error
 			return blobInfo{}, err
 		}
 	}
-	end, err := c.codec.end()
+	end, err := c.press.end()
 	if err != nil {
 		return blobInfo{}, err
 	}

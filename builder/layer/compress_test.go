@@ -82,6 +82,24 @@ func TestChunksAreTheSameHoweverManyAtOnce(t *testing.T) {
 	}
 }
 
+// A compressor that has seen much writes what a new one does.
+func TestUsedCompressorsWriteTheSame(t *testing.T) {
+	for level := 1; level <= 9; level++ {
+		used, err := newCodec(Gzip, level)
+		require.NoError(t, err)
+		for i := range uint64(40) {
+			raw := bytes.Repeat(text(i%5, 1000+int(i)*7919), 1+int(i%4))
+			fresh, err := newCodec(Gzip, level)
+			require.NoError(t, err)
+			var want, got bytes.Buffer
+			require.NoError(t, fresh.compress(&want, raw))
+			require.NoError(t, used.compress(&got, raw))
+			same := bytes.Equal(want.Bytes(), got.Bytes())
+			require.True(t, same, "level %d, %d", level, i)
+		}
+	}
+}
+
 func TestSegmentsConcatenate(t *testing.T) {
 	a := map[string][]byte{"opt/conda/a1": text(1, chunkSize+5), "opt/conda/a2": text(2, 10)}
 	b := map[string][]byte{"opt/conda/b/" + strings.Repeat("long/", 60) + "é": text(3, 1000)}

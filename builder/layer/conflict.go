@@ -93,7 +93,7 @@ func Conflicts(segments []Segment) (Resolution, error) {
 	for _, at := range t.repeated(raw) {
 		n := t.nodes[at]
 		s := segments[n.segment]
-		e := Entry{Path: link.Path{Path: at, Type: link.Directory, Mode: 0o755}}
+		e := Entry{Path: &link.Path{Path: at, Type: link.Directory, Mode: 0o755}}
 		if !n.dir {
 			e = t.entry(n.loc)
 		}

@@ -16,19 +16,19 @@ func holding(name string, entries ...Entry) Segment {
 }
 
 func regular(path, sha string) Entry {
-	return Entry{Path: link.Path{Path: path, Type: link.Regular, Mode: 0o644, SHA256: sha}, ModTime: time.Unix(1, 0)}
+	return Entry{Path: &link.Path{Path: path, Type: link.Regular, Mode: 0o644, SHA256: sha}, ModTime: time.Unix(1, 0)}
 }
 
 func symlink(path, to string) Entry {
-	return Entry{Path: link.Path{Path: path, Type: link.Symlink, Link: to}, ModTime: time.Unix(1, 0)}
+	return Entry{Path: &link.Path{Path: path, Type: link.Symlink, Link: to}, ModTime: time.Unix(1, 0)}
 }
 
 func directory(path string) Entry {
-	return Entry{Path: link.Path{Path: path, Type: link.Directory}}
+	return Entry{Path: &link.Path{Path: path, Type: link.Directory}}
 }
 
 func hardlink(path, to, sha string) Entry {
-	return Entry{Path: link.Path{Path: path, Type: link.Hardlink, Mode: 0o644, Link: to, SHA256: sha}, ModTime: time.Unix(1, 0)}
+	return Entry{Path: &link.Path{Path: path, Type: link.Hardlink, Mode: 0o644, Link: to, SHA256: sha}, ModTime: time.Unix(1, 0)}
 }
 
 func TestConflicts(t *testing.T) {

@@ -17,13 +17,14 @@ import (
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/datalayer/conda2docker/conda/archive"
 	"github.com/datalayer/conda2docker/conda/link"
 )
 
 // formatVersion goes into the key of everything that the cache holds. It must change whenever the bytes of a segment may: with
 // this package's tar and compression, with the compressor's own version, with what conda/link hands out, and with the fields
 // of link.Package. Golden tests hold it to the bytes.
-const formatVersion = 2
+const formatVersion = 3
 
 // Compression is how layers are compressed.
 type Compression string
@@ -76,6 +77,9 @@ func Open(o Options) (*Cache, error) {
 		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("opening the layer cache: %w", err)
 		}
+	}
+	if o.Linker.Decoders == nil {
+		o.Linker.Decoders = &archive.Decoders{}
 	}
 	return &Cache{opts: o, codec: cd, press: newPress(cd, o.Parallel)}, nil
 }

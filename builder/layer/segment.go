@@ -46,7 +46,7 @@ type Segment struct {
 
 // Entry is a path of a segment.
 type Entry struct {
-	link.Path
+	*link.Path
 	ModTime time.Time // whole seconds
 
 	offset int64 // of its content in the segment's tar

@@ -152,7 +152,7 @@ func TestSegmentHoldsThePackage(t *testing.T) {
 	require.Contains(t, string(s[2].Package.Index), `"meta"`)
 
 	native := s[0]
-	require.Equal(t, native.Package.Paths[0], native.Entries[0].Path)
+	require.Equal(t, native.Package.Paths[0], *native.Entries[0].Path)
 	for name, want := range map[string]string{
 		"bin/tool":                   "#!/opt/conda/bin/sh\necho hello\n",
 		"lib/hard":                   "#!/opt/conda/bin/sh\necho hello\n",

@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -68,8 +69,8 @@ func (ix index) segment(id string, in Input, blobPath string) Segment {
 		},
 		input: in,
 	}
-	for i, p := range ix.Package.Paths {
-		s.Entries[i] = Entry{Path: p, ModTime: time.Unix(ix.Places[i].ModTime, 0).UTC(), offset: ix.Places[i].Offset}
+	for i := range ix.Package.Paths {
+		s.Entries[i] = Entry{Path: &ix.Package.Paths[i], ModTime: time.Unix(ix.Places[i].ModTime, 0).UTC(), offset: ix.Places[i].Offset}
 	}
 	return s
 }
@@ -89,11 +90,7 @@ func (c *Cache) makeSegment(ctx context.Context, id string, in Input) (_ Segment
 	if err != nil {
 		return Segment{}, err
 	}
-	raw, err := ix.marshal()
-	if err != nil {
-		return Segment{}, err
-	}
-	if err := writeFile(filepath.Join(tmp, indexFile), func(w io.Writer) error { _, err := w.Write(raw); return err }); err != nil {
+	if err := writeFile(filepath.Join(tmp, indexFile), ix.write); err != nil {
 		return Segment{}, err
 	}
 	return c.installSegment(tmp, id, in, ix)
@@ -121,15 +118,17 @@ func (c *Cache) installSegment(tmp, id string, in Input, ix index) (Segment, err
 	return Segment{}, fmt.Errorf("%s: other processes keep writing it", dir)
 }
 
-// marshal writes structs as arrays: half the size, and the format version says which fields there are.
-func (ix index) marshal() ([]byte, error) {
-	var b bytes.Buffer
-	enc := msgpack.NewEncoder(&b)
+// write writes structs as arrays: half the size, and the format version says which fields there are.
+func (ix index) write(w io.Writer) error {
+	h := sha256.New()
+	buffered := bufio.NewWriter(io.MultiWriter(w, h))
+	enc := msgpack.NewEncoder(buffered)
 	enc.UseArrayEncodedStructs(true)
-	if err := enc.Encode(ix); err != nil {
-		return nil, fmt.Errorf("writing the index: %w", err)
+	if err := errors.Join(enc.Encode(ix), buffered.Flush()); err != nil {
+		return fmt.Errorf("writing the index: %w", err)
 	}
-	return sealed(b.Bytes()), nil
+	_, err := w.Write(h.Sum(nil))
+	return err
 }
 
 // sealed is what the cache notes of a blob, with its checksum: what is damaged on disk is made again, not believed.

@@ -21,6 +21,7 @@ type tarWriter struct {
 	tw     *tar.Writer
 	offset *counter
 	dirs   map[string]bool // written so far
+	copies []byte          // what io.Copy would allocate for each file
 }
 
 // counter counts what passes through it.
@@ -37,7 +38,7 @@ func (c *counter) Write(p []byte) (int, error) {
 
 func newTarWriter(w io.Writer) *tarWriter {
 	c := &counter{w: w}
-	return &tarWriter{tw: tar.NewWriter(c), offset: c, dirs: map[string]bool{"": true, ".": true}}
+	return &tarWriter{tw: tar.NewWriter(c), offset: c, dirs: map[string]bool{"": true, ".": true}, copies: make([]byte, 64<<10)}
 }
 
 // parents writes the directories that lead to name, which is relative to the image's root.
@@ -106,7 +107,7 @@ func (w *tarWriter) linked(name string, f link.File, body io.Reader, target stri
 	if f.Type != link.Regular {
 		return start, nil
 	}
-	n, err := io.Copy(w.tw, body)
+	n, err := io.CopyBuffer(w.tw, body, w.copies)
 	if err == nil && n != f.Size {
 		err = fmt.Errorf("%d bytes where %d were announced", n, f.Size)
 	}

@@ -62,8 +62,9 @@ func (l Limits) WithDefaults() Limits {
 // Options tells how an archive is read.
 type Options struct {
 	// Name names the package in messages, and its extension is the format that is expected. The file's name by default.
-	Name   string
-	Limits Limits
+	Name     string
+	Limits   Limits
+	Decoders *Decoders // shared by the packages that are read; nil shares nothing
 }
 
 // Yield is called with each entry, and with the bytes of a regular file, nil for anything else. The reader is valid during
@@ -119,7 +120,7 @@ func NewReader(src io.ReaderAt, size int64, opts Options) (*Reader, error) {
 		err = format.agrees(opts.Name)
 	}
 	if err == nil {
-		r.parts, err = format.open(src, size)
+		r.parts, err = format.open(src, size, opts.Decoders)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)

@@ -50,7 +50,8 @@ func readInfo(ctx context.Context, r *archive.Reader) (info, error) {
 		if _, ok := raw[name]; !ok || body == nil {
 			return nil
 		}
-		b, err := io.ReadAll(body)
+		b := make([]byte, e.Size)
+		_, err := io.ReadFull(body, b)
 		raw[name] = b
 		return err
 	})
@@ -90,6 +91,7 @@ func (in *info) readPaths(raw map[string][]byte) error {
 		Version json.Number `json:"paths_version"`
 		Paths   []MetaPath  `json:"paths"`
 	}
+	doc.Paths = make([]MetaPath, 0, min(bytes.Count(b, []byte(`"_path"`)), len(b)/32))
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return fmt.Errorf("reading info/paths.json: %w", err)
 	}

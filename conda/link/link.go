@@ -122,7 +122,8 @@ func Files(ctx context.Context, archivePath string, rec *conda.Record, t Target,
 
 // Linker is Files with options.
 type Linker struct {
-	Limits archive.Limits // what a package may unpack to
+	Limits   archive.Limits    // what a package may unpack to
+	Decoders *archive.Decoders // shared by the packages that are linked; nil shares nothing
 	// Directories, where it is set, is told which directories the package needs before any file is handed out: those that lead to
 	// its files, and those that it lists. They are sorted, so that each comes after the one that it is in; "." is the prefix.
 	Directories func([]string) error
@@ -146,7 +147,7 @@ func (l Linker) files(ctx context.Context, archivePath string, rec *conda.Record
 	if name == "" {
 		name = filepath.Base(archivePath)
 	}
-	r, err := archive.Open(archivePath, archive.Options{Name: name, Limits: l.Limits})
+	r, err := archive.Open(archivePath, archive.Options{Name: name, Limits: l.Limits, Decoders: l.Decoders})
 	if err != nil {
 		return Package{}, err
 	}
@@ -163,6 +164,7 @@ func (l Linker) linkArchive(ctx context.Context, r *archive.Reader, rec *conda.R
 	if err != nil {
 		return Package{}, err
 	}
+	info.paths = nil // the plan has them
 	if l.Directories != nil {
 		if err := l.Directories(p.directories()); err != nil {
 			return Package{}, err

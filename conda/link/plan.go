@@ -18,6 +18,7 @@ type plan struct {
 	target      Target
 	noarch      conda.NoArch
 	listed      bool
+	paths       []Path  // of the items, in their order
 	items       []*item // in the package's order
 	bySource    map[string]*item
 	entryPoints []EntryPoint
@@ -31,7 +32,7 @@ type item struct {
 	replacement *replacement
 	shadowed    bool // an entry point takes the place of the file
 	done        bool
-	path        Path
+	path        *Path
 }
 
 func newPlan(in info, rec *conda.Record, t Target) (*plan, error) {
@@ -45,7 +46,10 @@ func newPlan(in info, rec *conda.Record, t Target) (*plan, error) {
 	if noarch == conda.NoArchPython && t.Python == nil {
 		return nil, fmt.Errorf("it is a noarch python package, and the environment has no python")
 	}
-	p := &plan{rec: rec, target: t, noarch: noarch, listed: in.listed, bySource: make(map[string]*item, len(in.paths))}
+	p := &plan{
+		rec: rec, target: t, noarch: noarch, listed: in.listed,
+		paths: make([]Path, 0, len(in.paths)), items: make([]*item, 0, len(in.paths)), bySource: make(map[string]*item, len(in.paths)),
+	}
 	for _, m := range in.paths {
 		if err := p.add(m); err != nil {
 			return nil, err
@@ -75,7 +79,8 @@ func (p *plan) add(m MetaPath) error {
 	if p.bySource[source] != nil {
 		return fmt.Errorf("the list of the package's files has %q twice", m.Path)
 	}
-	it := &item{source: source, path: Path{Path: p.place(source), Meta: m}}
+	p.paths = append(p.paths, Path{Path: p.place(source), Meta: m}) // never grows: the items point into it
+	it := &item{source: source, path: &p.paths[len(p.paths)-1]}
 	if m.Placeholder != "" && m.PathType != "softlink" {
 		if it.replacement, err = p.replacement(m); err != nil {
 			return err

@@ -142,6 +142,7 @@ type rewriter struct {
 	nul       int
 	maxString int
 
+	buf   []byte // what in is a part of
 	in    []byte // read, and not yet decided upon
 	out   []byte // decided upon
 	taken int    // of out
@@ -150,6 +151,7 @@ type rewriter struct {
 	state stringState
 	pos   int // where in its string in begins; where in in the search for its end goes on
 	owed  int // NULs that are due at the string's end
+	due   int // NULs that are due behind out
 }
 
 type stringState int
@@ -162,6 +164,12 @@ const (
 
 func (r *rewriter) Read(p []byte) (int, error) {
 	for r.taken == len(r.out) {
+		if r.due > 0 {
+			n := min(len(p), r.due)
+			clear(p[:n])
+			r.due -= n
+			return n, nil
+		}
 		r.out, r.taken = r.out[:0], 0
 		if r.err != nil && len(r.in) == 0 && r.owed == 0 {
 			return 0, r.err
@@ -183,9 +191,10 @@ func (r *rewriter) fill() {
 	}
 	at := len(r.in)
 	if cap(r.in)-at < chunk {
-		grown := make([]byte, at, 2*at+chunk)
-		copy(grown, r.in)
-		r.in = grown
+		if len(r.buf) < at+chunk {
+			r.buf = make([]byte, max(2*chunk, 2*at+chunk))
+		}
+		r.in = r.buf[:copy(r.buf, r.in)]
 	}
 	n, err := r.src.Read(r.in[at : at+chunk])
 	r.in, r.err = r.in[:at+n], err
@@ -199,16 +208,18 @@ func (r *rewriter) emit(n int) {
 	r.drop(n)
 }
 
-// drop forgets the first n bytes; what is left moves to the front when it is small, so that the buffer is used again.
-func (r *rewriter) drop(n int) {
-	rest := r.in[n:]
-	if len(rest) < chunk/16 {
-		rest = append(r.in[:0], rest...)
-	}
-	r.in = rest
-}
+// drop forgets the first n bytes.
+func (r *rewriter) drop(n int) { r.in = r.in[n:] }
 
-func (r *rewriter) pad(n int) { r.out = append(r.out, make([]byte, n)...) }
+// pad decides upon n NULs. Many are not kept: they come before anything else is decided, and it says so with false.
+func (r *rewriter) pad(n int) bool {
+	if n > chunk {
+		r.due = n
+		return false
+	}
+	r.out = append(r.out, make([]byte, n)...)
+	return true
+}
 
 // process decides upon as much of in as it can.
 func (r *rewriter) process() error {
@@ -263,10 +274,9 @@ func (r *rewriter) decide() (bool, error) {
 			return false, r.tooLong()
 		}
 		r.out = append(r.out, bytes.ReplaceAll(r.in[:end], r.from, r.to)...)
-		r.pad(n*gap + r.nul)
 		r.drop(end + r.nul)
 		r.state = outside
-		return true, nil
+		return r.pad(n*gap + r.nul), nil
 	}
 	r.pos = len(r.in) - (len(r.in)-r.pos)%r.nul
 	switch {
@@ -301,17 +311,16 @@ func (r *rewriter) follow() bool {
 		return true
 	case end >= 0:
 		r.emit(end)
-		r.pad(r.owed + r.nul)
 		r.drop(r.nul)
+		owed := r.owed
 		r.state, r.owed = outside, 0
-		return true
+		return r.pad(owed + r.nul)
 	}
 	n := len(r.in) - r.keep(max(len(r.from), r.nul)-1)
 	r.emit(n)
 	r.pos = (r.pos + n) % r.nul
 	if r.eof() {
-		r.pad(r.owed)
-		r.owed = 0
+		r.due, r.owed = r.owed, 0
 	}
 	return false
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // spoolMemory is how much of a text file is kept in memory to learn its size.
-const spoolMemory = 8 << 20
+const spoolMemory = 1 << 20
 
 // spool keeps a stream to tell its size before its bytes: in memory if it is short, as text files are, else in a
 // temporary file.

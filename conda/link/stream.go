@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,6 +173,9 @@ func (s *stream) compare(it *item, source *digest) {
 		return
 	}
 	got := source.sum()
+	if m.SHA256 == got && it.path.SHA256 == got {
+		it.path.SHA256 = m.SHA256 // one string for both
+	}
 	if it.replacement != nil || m.SHA256 != "" {
 		m.SHA256InPrefix = it.path.SHA256
 	}
@@ -197,10 +201,13 @@ func (s *stream) entryPoints() error {
 
 // paths are the plan's items and entry points, in conda's order.
 func (s *stream) paths() []Path {
-	out := make([]Path, 0, len(s.plan.items)+len(s.plan.entryPoints))
-	for _, it := range s.plan.items {
-		if it.done {
-			out = append(out, it.path)
+	out := s.plan.paths
+	if slices.ContainsFunc(s.plan.items, func(it *item) bool { return !it.done }) {
+		out = nil
+		for _, it := range s.plan.items {
+			if it.done {
+				out = append(out, *it.path)
+			}
 		}
 	}
 	for _, e := range s.plan.entryPoints {
