@@ -123,7 +123,26 @@ var (
 	foreign     = regexp.MustCompile(`[^a-z0-9_.*-]+`)
 )
 
+// isPlain reports whether s is a name of lower-case letters, digits and single separators between them, as nearly all are.
+func isPlain(s string) bool {
+	separator := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			separator = false
+		case separator || c != '-' && c != '_' && c != '.':
+			return false
+		default:
+			separator = true
+		}
+	}
+	return !separator
+}
+
 func parseName(s string) (conda.PackageName, error) {
+	if isPlain(s) && !isArchive(s) {
+		return conda.PackageName(s), nil
+	}
 	l := strings.ToLower(s)
 	if bad := foreign.FindString(l); bad != "" {
 		return "", fmt.Errorf("package name %q has %q in it: only letters, digits, '_', '.' and '-' are allowed", s, bad)

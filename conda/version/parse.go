@@ -35,11 +35,12 @@ func (p *parser) all(depth int) (node, error)    { return p.join(',', all, depth
 
 // join reads parts with the separator between them; parts that are joined in the same way become one.
 func (p *parser) join(sep byte, k kind, depth int, part func(int) (node, error)) (node, error) {
+	source := p.rest
 	n, err := part(depth)
 	if err != nil || !p.take(sep) {
 		return n, err
 	}
-	joined := node{kind: k}
+	joined := node{kind: k, nodes: make([]node, 0, 2)}
 	joined.add(n)
 	for more := true; more; more = p.take(sep) {
 		if n, err = part(depth); err != nil {
@@ -47,16 +48,27 @@ func (p *parser) join(sep byte, k kind, depth int, part func(int) (node, error))
 		}
 		joined.add(n)
 	}
-	texts := make([]string, len(joined.nodes))
-	for i, n := range joined.nodes {
-		if texts[i] = n.text; n.kind == either {
-			texts[i] = "(" + n.text + ")" // conda leaves them out, and then reads another constraint
-		}
-	}
-	joined.text = strings.Join(texts, string(sep))
+	joined.text = joined.join(sep, source[:len(source)-len(p.rest)])
 	return joined, nil
 }
 
+// join is the text of a node that was read from source.
+func (n *node) join(sep byte, source string) string {
+	length := len(n.nodes) - 1
+	for i := range n.nodes {
+		length += len(n.nodes[i].text)
+	}
+	if length == len(source) && !strings.ContainsAny(source, " \t()") {
+		return source // what is written otherwise is written longer
+	}
+	texts := make([]string, len(n.nodes))
+	for i := range n.nodes {
+		if texts[i] = n.nodes[i].text; n.nodes[i].kind == either {
+			texts[i] = "(" + texts[i] + ")" // conda leaves them out, and then reads another constraint
+		}
+	}
+	return strings.Join(texts, string(sep))
+}
 func (n *node) add(part node) {
 	if part.kind == n.kind {
 		n.nodes = append(n.nodes, part.nodes...)
