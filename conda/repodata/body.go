@@ -1,6 +1,7 @@
 package repodata
 
 import (
+	"bytes"
 	"compress/bzip2"
 	"context"
 	"errors"
@@ -41,7 +42,7 @@ func (e entry) source(s state, store func(state) error) (source, error) {
 		}
 		return e.shards(b)
 	}
-	p, err := readVariant(f, s.Variant, e.memory, func() (packFile, error) {
+	p, err := e.read(f, s, func() (packFile, error) {
 		if store == nil {
 			return packFile{}, errUnlocked
 		}
@@ -165,9 +166,10 @@ func (e entry) readFile(ctx context.Context, s state, resp *fetch.Response) (sou
 		}
 		return e.shards(b)
 	}
+	s.Size = resp.Size
 	unlock := func() {}
 	defer func() { unlock() }()
-	p, err := readVariant(resp.Body, s.Variant, e.memory, func() (packFile, error) {
+	p, err := e.read(resp.Body, s, func() (packFile, error) {
 		if !e.passing {
 			done, err := e.lock(ctx)
 			if err == nil {
@@ -201,12 +203,32 @@ func unnamedPack() (packFile, error) {
 	return packFile{File: f, commit: func() error { return nil }, abandon: func() { f.Close() }}, os.Remove(f.Name())
 }
 
-// readVariant reads a repodata.json in one of its forms.
-func readVariant(body io.Reader, variant string, memory int, create func() (packFile, error)) (*pack, error) {
-	switch filepath.Ext(variant) {
+// read reads a repodata.json in one of its forms. One that is small stays in memory, where it is read as a whole; what another one
+// holds goes to the file that create makes.
+func (e entry) read(body io.Reader, s state, create func() (packFile, error)) (*pack, error) {
+	grows := int64(7) // times, when it is decompressed
+	if s.Variant == plainVariant {
+		grows = 1
+	}
+	if s.Size > 0 && grows*s.Size <= int64(e.memory) {
+		packed, err := io.ReadAll(body)
+		if err != nil {
+			return nil, err
+		}
+		text, err := readSmall(packed, s.Variant, e.memory)
+		if err == nil && len(text) <= e.memory {
+			return readText(text)
+		}
+		if err != nil && !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+			return nil, err
+		}
+		body = bytes.NewReader(packed)
+	}
+	switch filepath.Ext(s.Variant) {
 	case ".zst":
-		// What decompresses ahead may not be much: a frame of a few bytes can ask for as much as the window.
-		d, err := zstd.NewReader(body, zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecoderLowmem(true))
+		// A frame of a few bytes can ask for twice the window. Less memory than that (WithDecoderLowmem) moves the window at each block,
+		// which takes a third of the time.
+		d, err := zstd.NewReader(body, zstd.WithDecoderMaxWindow(128<<20), zstd.WithDecoderLowmem(false))
 		if err != nil {
 			return nil, err
 		}
@@ -215,5 +237,25 @@ func readVariant(body io.Reader, variant string, memory int, create func() (pack
 	case ".bz2":
 		body = bzip2.NewReader(body)
 	}
-	return readRepodata(body, memory, create)
+	to, err := create()
+	if err != nil {
+		return nil, err
+	}
+	return readStream(body, to)
+}
+
+// readSmall decompresses what is expected to stay below the limit.
+func readSmall(packed []byte, variant string, limit int) ([]byte, error) {
+	switch filepath.Ext(variant) {
+	case ".zst":
+		d, err := newUnpacker(limit)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		return d.DecodeAll(packed, nil)
+	case ".bz2":
+		return io.ReadAll(io.LimitReader(bzip2.NewReader(bytes.NewReader(packed)), int64(limit)+1))
+	}
+	return packed, nil
 }

@@ -50,7 +50,8 @@ type plainRecord struct {
 
 // scan reads a repodata.json into memory, or into a file that is gone at once.
 func scan(text string, memory int) (*pack, error) {
-	return readRepodata(strings.NewReader(text), memory, unnamedPack)
+	e := entry{memory: memory}
+	return e.read(strings.NewReader(text), state{Variant: plainVariant, Size: int64(len(text))}, unnamedPack)
 }
 
 // read reads all records, by file name, and what was left out.

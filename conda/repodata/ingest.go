@@ -35,10 +35,11 @@ const (
 	blockLimit = 64 << 10
 )
 
-// ingest reads a whole repodata.json, and puts its entries into blocks as they come.
+// ingest reads a whole repodata.json, and puts its entries into blocks as they come. Where there is no packer, the text is in memory
+// as a whole, and is the only block.
 type ingest struct {
 	*stream
-	to blockWriter
+	to *packer
 
 	base    string // info's base_url
 	removed []string
@@ -47,11 +48,7 @@ type ingest struct {
 
 	block []byte // that is being filled
 	count uint32 // of those before
-}
-
-// blockWriter keeps blocks, in their order. It owns what it is given.
-type blockWriter interface {
-	write(block []byte) error
+	last  int    // the id of the last entry, if it is in the block
 }
 
 func (in *ingest) run() error {
@@ -157,15 +154,19 @@ func (in *ingest) add(id int, of section, entry []byte) error {
 			return err
 		}
 	}
-	extents := in.extents[id]
-	from := uint32(len(in.block))
-	if n := len(extents); n > 0 && extents[n-1].block == in.count && extents[n-1].section == of && extents[n-1].to+1 == from {
-		from = extents[n-1].from
-		extents = extents[:n-1]
+	from := uint32(in.at - len(entry))
+	if in.to != nil {
+		from = uint32(len(in.block))
+		in.block = append(append(in.block, entry...), ',')
 	}
-	in.block = append(in.block, entry...)
-	in.extents[id] = append(extents, extent{section: of, block: in.count, from: from, to: uint32(len(in.block))})
-	in.block = append(in.block, ',')
+	to := from + uint32(len(entry))
+	extents := in.extents[id]
+	if n := len(extents); in.last == id && n > 0 && extents[n-1].section == of {
+		extents[n-1].to = to
+		return nil
+	}
+	in.last = id
+	in.extents[id] = append(extents, extent{section: of, block: in.count, from: from, to: to})
 	return nil
 }
 
@@ -177,23 +178,32 @@ func (in *ingest) flush() error {
 	if in.count++; in.count == 0 {
 		return errors.New("it has too many records")
 	}
-	block := in.block
-	in.block = make([]byte, 0, blockLimit)
-	return in.to.write(block)
+	in.to.queue <- in.block
+	in.block, in.last = in.to.room(), -1
+	return nil
 }
 
-// readRepodata reads a whole repodata.json. Where it has more than so many bytes, its entries go to the file that create makes.
-func readRepodata(from io.Reader, memory int, create func() (packFile, error)) (*pack, error) {
-	to := &spill{limit: memory, create: create}
-	in := &ingest{stream: newStream(from), to: to, ids: map[string]int{}, block: make([]byte, 0, blockLimit)}
-	err := in.run()
-	if err != nil {
-		to.abandon()
+// readText reads a repodata.json that is in memory.
+func readText(text []byte) (*pack, error) {
+	in := &ingest{stream: &stream{buf: text, whole: true}, ids: map[string]int{}, last: -1}
+	if err := in.run(); err != nil {
 		return nil, err
 	}
-	p, err := to.finish(newTable(in))
+	t, err := parseTable(newTable(in))
+	return &pack{table: t, blocks: wholeText(text)}, err
+}
+
+// readStream reads a repodata.json into a pack's file.
+func readStream(from io.Reader, to packFile) (*pack, error) {
+	p := newPacker(to)
+	in := &ingest{stream: newStream(from), to: p, ids: map[string]int{}, block: p.room(), last: -1}
+	if err := in.run(); err != nil {
+		p.abandon()
+		return nil, err
+	}
+	done, err := p.finish(newTable(in))
 	if err != nil {
 		return nil, fmt.Errorf("keeping its records: %w", err)
 	}
-	return p, nil
+	return done, nil
 }

@@ -9,12 +9,14 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/s2"
 )
 
-// pack is the records of one subdir, from which those of one name can be read: blocks of entries, and a table. The blocks of a
-// small repodata are in memory, those of a large one in a file.
+// pack is the records of one subdir, from which those of one name can be read: blocks of entries, and a table. The only block of a
+// small repodata is its text, the blocks of a large one are in a file.
 //
 // The file is blocks, table, footer. Blocks are compressed by S2, which costs about as much as reading what it saves, so
 // that making the file takes hardly longer than the parsing that runs beside it; zstd would make it a third smaller at three
@@ -34,15 +36,10 @@ type blocks interface {
 // errDamaged says that a pack is not what was written.
 var errDamaged = errors.New("its cached form is damaged")
 
-// memoryBlocks are blocks that are in memory.
-type memoryBlocks [][]byte
+// wholeText is the text of a repodata.json as its only block.
+type wholeText []byte
 
-func (m memoryBlocks) read(block, from, to uint32) (string, error) {
-	if int(block) >= len(m) || from > to || int(to) > len(m[block]) {
-		return "", errDamaged
-	}
-	return string(m[block][from:to]), nil
-}
+func (w wholeText) read(_, from, to uint32) (string, error) { return string(w[from:to]), nil }
 
 // memoryLimit is how large repodata may be that stays in memory: reading as much anew takes about as long as a tenth of a second.
 const memoryLimit = 32 << 20
@@ -58,25 +55,39 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 // fileBlocks are the blocks of a file.
 type fileBlocks struct {
-	file   io.ReaderAt
-	places []byte // placeSize bytes for each block
+	file    io.ReaderAt
+	places  []byte // placeSize bytes for each block
+	buffers sync.Pool
 }
+
+// blockBuffers are what reading a block needs for a while.
+type blockBuffers struct{ packed, plain []byte }
 
 func (f *fileBlocks) read(block, from, to uint32) (string, error) {
 	if int(block) >= len(f.places)/placeSize {
 		return "", errDamaged
 	}
 	place := f.places[int(block)*placeSize:]
-	packed := make([]byte, binary.LittleEndian.Uint32(place[8:]))
+	buffers, ok := f.buffers.Get().(*blockBuffers)
+	if !ok {
+		buffers = &blockBuffers{plain: make([]byte, blockLimit)}
+	}
+	defer f.buffers.Put(buffers)
+	length := int(binary.LittleEndian.Uint32(place[8:]))
+	buffers.packed = slices.Grow(buffers.packed[:0], length)[:length]
+	packed := buffers.packed
 	if _, err := f.file.ReadAt(packed, int64(binary.LittleEndian.Uint64(place))); err != nil {
 		return "", fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	if checksum(packed) != binary.LittleEndian.Uint32(place[12:]) {
 		return "", errDamaged
 	}
-	b, err := s2.Decode(nil, packed)
+	b, err := s2.Decode(buffers.plain[:cap(buffers.plain)], packed)
 	if err != nil || from > to || int(to) > len(b) {
 		return "", errDamaged
+	}
+	if cap(b) > cap(buffers.plain) {
+		buffers.plain = b
 	}
 	return string(b[from:to]), nil
 }
@@ -135,114 +146,93 @@ type packFile struct {
 	abandon func()
 }
 
-// spill keeps the first blocks in memory, and all in a file where they get too many.
-type spill struct {
-	limit  int // of the memory, in bytes
-	create func() (packFile, error)
-	memory memoryBlocks
-	size   int
-
-	to     *packFile
-	queue  chan []byte
+// packer writes a pack's file.
+type packer struct {
+	to     packFile
+	queue  chan []byte // blocks that are to be written
+	unused chan []byte // blocks that can be filled again: new memory is what costs most
 	done   chan error
 	places []byte
 }
 
-func (s *spill) write(block []byte) error {
-	if s.to == nil {
-		s.memory = append(s.memory, block)
-		if s.size += len(block); s.size <= s.limit {
-			return nil
-		}
-		f, err := s.create()
-		if err != nil {
-			return err
-		}
-		s.to, s.queue, s.done = &f, make(chan []byte, 16), make(chan error, 1)
-		go func() { s.done <- s.pack() }()
-		for _, b := range s.memory {
-			s.queue <- b
-		}
-		s.memory = nil
-		return nil
+func newPacker(to packFile) *packer {
+	p := &packer{to: to, queue: make(chan []byte, 16), unused: make(chan []byte, 16), done: make(chan error, 1)}
+	go func() { p.done <- p.pack() }()
+	return p
+}
+
+// room is a block to be filled.
+func (p *packer) room() []byte {
+	select {
+	case b := <-p.unused:
+		return b
+	default:
+		return make([]byte, 0, blockLimit)
 	}
-	s.queue <- block
-	return nil
 }
 
 // pack compresses blocks beside the parsing, and writes them.
-func (s *spill) pack() error {
-	w := bufio.NewWriterSize(s.to, 1<<20)
+func (p *packer) pack() error {
+	w := bufio.NewWriterSize(p.to, 1<<20)
 	var packed []byte
 	var offset uint64
 	var failed error
-	for b := range s.queue {
+	for b := range p.queue {
 		packed = s2.Encode(packed[:cap(packed)], b)
-		s.places = binary.LittleEndian.AppendUint64(s.places, offset)
-		s.places = binary.LittleEndian.AppendUint32(s.places, uint32(len(packed)))
-		s.places = binary.LittleEndian.AppendUint32(s.places, checksum(packed))
+		p.places = binary.LittleEndian.AppendUint64(p.places, offset)
+		p.places = binary.LittleEndian.AppendUint32(p.places, uint32(len(packed)))
+		p.places = binary.LittleEndian.AppendUint32(p.places, checksum(packed))
 		offset += uint64(len(packed))
 		if _, err := w.Write(packed); err != nil && failed == nil {
 			failed = err
+		}
+		select {
+		case p.unused <- b[:0]:
+		default:
 		}
 	}
 	return errors.Join(failed, w.Flush())
 }
 
-// stop ends the compressing.
-func (s *spill) stop() error {
-	if s.to == nil {
-		return nil
-	}
-	close(s.queue)
-	return <-s.done
-}
-
 // abandon gives up.
-func (s *spill) abandon() {
-	if s.to != nil {
-		_ = s.stop() // it is not needed
-		s.to.abandon()
-	}
+func (p *packer) abandon() {
+	close(p.queue)
+	<-p.done
+	p.to.abandon()
 }
 
 // finish is the pack with this table.
-func (s *spill) finish(t []byte) (*pack, error) {
-	err := s.stop()
-	if s.to == nil {
-		parsed, err := parseTable(t)
-		return &pack{table: parsed, blocks: s.memory}, err
+func (p *packer) finish(t []byte) (*pack, error) {
+	close(p.queue)
+	err := <-p.done
+	if err == nil {
+		err = p.writeEnd(t)
 	}
 	if err == nil {
-		err = s.writeEnd(t)
-	}
-	if err == nil {
-		err = s.to.commit()
+		err = p.to.commit()
 	}
 	if err != nil {
-		s.to.abandon()
+		p.to.abandon()
 		return nil, err
 	}
-	return readPack(s.to.File, s.to.name)
+	return readPack(p.to.File, p.to.name)
 }
 
 // writeEnd writes what comes behind the blocks.
-func (s *spill) writeEnd(t []byte) error {
-	offset, err := s.to.Seek(0, io.SeekCurrent)
+func (p *packer) writeEnd(t []byte) error {
+	offset, err := p.to.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return err
 	}
-	count := len(s.places) / placeSize
-	body := append(s.places, t...)
+	count := len(p.places) / placeSize
+	body := append(p.places, t...)
 	end := append([]byte{}, packMagic...)
 	end = binary.LittleEndian.AppendUint64(end, uint64(offset))
 	end = binary.LittleEndian.AppendUint32(end, uint32(len(body)))
 	end = binary.LittleEndian.AppendUint32(end, checksum(body))
 	end = binary.LittleEndian.AppendUint32(end, uint32(count))
-	if _, err := s.to.Write(append(body, end...)); err != nil {
-		return err
-	}
-	return nil
+	_, err = p.to.Write(append(body, end...))
+	return err
 }
 
 // read reads the records of the reader's name.

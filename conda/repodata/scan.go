@@ -13,6 +13,7 @@ import (
 type scanner struct {
 	text string
 	at   int
+	room []string // for lists
 }
 
 var errEnd = errors.New("it ends too early")
@@ -254,12 +255,22 @@ func (s *scanner) list() ([]string, error) {
 	err := s.array(func() error {
 		item, err := s.string()
 		if items == nil {
-			items = make([]string, 0, s.count())
+			items = takeList(&s.room, s.count())
 		}
 		items = append(items, item)
 		return err
 	})
 	return items, err
+}
+
+// takeList is an empty list with so much capacity, taken from room: most lists are short, and there are many.
+func takeList(room *[]string, n int) []string {
+	if n > len(*room) {
+		*room = make([]string, max(n, 128))
+	}
+	list := (*room)[:0:n]
+	*room = (*room)[n:]
+	return list
 }
 
 // lists reads an object of arrays of strings.

@@ -15,7 +15,8 @@ import (
 // shardReader reads msgpack (CEP 16). What it returns shares the text's memory.
 type shardReader struct {
 	text string
-	rest []byte // what follows, of the same bytes
+	rest []byte   // what follows, of the same bytes
+	room []string // for lists
 }
 
 func newShardReader(body []byte) *shardReader { return &shardReader{text: string(body), rest: body} }
@@ -122,7 +123,7 @@ func (s *shardReader) list() ([]string, error) {
 	var items []string
 	n, _, err := msgp.ReadArrayHeaderBytes(s.rest)
 	if err == nil && n > 0 {
-		items = make([]string, 0, min(int(n), len(s.rest)/2+1))
+		items = takeList(&s.room, min(int(n), len(s.rest)))
 	}
 	err = s.array(func() error {
 		item, err := s.string()

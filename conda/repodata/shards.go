@@ -40,7 +40,7 @@ type shards struct {
 
 // openShards reads the index of a subdir, which is compressed.
 func openShards(packed []byte, subdirURL string) (*shards, error) {
-	d, err := newUnpacker()
+	d, err := newUnpacker(unpackedLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +232,9 @@ func unpack(d *zstd.Decoder, packed []byte) ([]byte, error) {
 	return d.DecodeAll(packed, nil)
 }
 
-// newUnpacker is what unpack needs.
-func newUnpacker() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(unpackedLimit), zstd.WithDecoderLowmem(true))
+// newUnpacker decompresses into so many bytes at most.
+func newUnpacker(limit int) (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(uint64(limit)), zstd.WithDecoderLowmem(true))
 }
 
 var _ source = (*shards)(nil)

@@ -22,6 +22,7 @@ type stream struct {
 	at      int    // what was read already
 	before  int64  // length of what was before the window
 	largest int    // the most that the window may hold
+	whole   bool   // the window is all that there is
 }
 
 func newStream(from io.Reader) *stream {
@@ -38,6 +39,9 @@ func (s *stream) rest() []byte { return s.buf[s.at:] }
 // fill gets more behind the rest. Its error is errEnd where there is no more.
 func (s *stream) fill() error {
 	rest := s.rest()
+	if s.whole {
+		return errEnd
+	}
 	s.before += int64(s.at)
 	s.at = 0
 	if len(rest) > cap(s.buf)/2 {
