@@ -194,8 +194,14 @@ func (s *source) syntaxError(text string, err error) *Error {
 	return s.badYAML(s.position(s.unparsed(text, read)), msg)
 }
 
+// longestProbed is how long a text may be for the place of a fault to be found by parsing its beginnings.
+const longestProbed = 1 << 18
+
 // unparsed is where what cannot be parsed of a text begins, at the latest at an offset.
 func (s *source) unparsed(text string, latest int) int {
+	if len(text) > longestProbed { // no environment has as much: the line that the parser has come to will do
+		return s.firstWord(s.position(latest).Line)
+	}
 	p := prober{text: text, budget: 1 << 20}
 	n := p.last(s.position(latest).Line, func(line int) int { return s.starts[line-1] })
 	start, end := s.bounds(n)
