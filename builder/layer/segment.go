@@ -197,6 +197,9 @@ func (c *Cache) segmentID(in Input) string {
 	if t.Python != nil {
 		fmt.Fprintf(&b, "python %q %q %q\n", t.Python.Version, t.Python.SitePackages, t.Python.Path)
 	}
+	if s := c.opts.Linker.Safety; s != "" && s != link.SafetyWarn {
+		fmt.Fprintf(&b, "safety %s\n", s) // else a segment that was made without a word would do for who wants it refused
+	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:])
 }

@@ -120,10 +120,24 @@ func Files(ctx context.Context, archivePath string, rec *conda.Record, t Target,
 	return Linker{}.Files(ctx, archivePath, rec, t, emit)
 }
 
+// Safety is what happens to a package whose files differ in size or sha256 from its own list of them, by the words of conda's
+// safety_checks. The archive's own sums are the channel's, and are checked when it is fetched; a list that is wrong is a
+// fault of the package's build. conda looks at the sizes, and at sha256 with extra_safety_checks only; here both are always
+// looked at, since the bytes pass by anyhow.
+type Safety string
+
+// What may happen. The empty Safety is SafetyWarn.
+const (
+	SafetyWarn     Safety = "warn"     // the package has warnings
+	SafetyEnabled  Safety = "enabled"  // it is refused
+	SafetyDisabled Safety = "disabled" // nothing
+)
+
 // Linker is Files with options.
 type Linker struct {
 	Limits   archive.Limits    // what a package may unpack to
 	Decoders *archive.Decoders // shared by the packages that are linked; nil shares nothing
+	Safety   Safety            // what happens to packages whose files differ from their own list
 	// Directories, where it is set, is told which directories the package needs before any file is handed out: those that lead to
 	// its files, and those that it lists. They are sorted, so that each comes after the one that it is in; "." is the prefix.
 	Directories func([]string) error
@@ -142,6 +156,11 @@ func (l Linker) files(ctx context.Context, archivePath string, rec *conda.Record
 	t, err := t.complete()
 	if err != nil {
 		return Package{}, err
+	}
+	switch l.Safety {
+	case "", SafetyWarn, SafetyEnabled, SafetyDisabled:
+	default:
+		return Package{}, fmt.Errorf("safety checks %q: want warn, enabled or disabled", l.Safety)
 	}
 	name := rec.FileName
 	if name == "" {
@@ -170,13 +189,13 @@ func (l Linker) linkArchive(ctx context.Context, r *archive.Reader, rec *conda.R
 			return Package{}, err
 		}
 	}
-	s := &stream{ctx: ctx, archive: r, limit: l.Limits.WithDefaults().FileBytes, plan: p, emit: emit}
+	s := &stream{ctx: ctx, archive: r, limit: l.Limits.WithDefaults().FileBytes, safety: l.Safety, plan: p, emit: emit}
 	if err := s.run(); err != nil {
 		return Package{}, err
 	}
 	pkg := Package{
 		Prefix: t.Prefix, Paths: s.paths(), EntryPoints: p.entryPoints, Bytecode: p.bytecode(), NoArch: p.noarch,
-		Index: info.index, About: info.about, Warnings: append(p.warnings, s.warnings...),
+		Index: info.index, About: info.about, Warnings: append(p.warnings, s.warnings()...),
 	}
 	pkg.Scripts = findScripts(rec.Name, pkg.Paths)
 	return pkg, nil

@@ -422,6 +422,39 @@ func TestWarnings(t *testing.T) {
 	require.Equal(t, pkg.Paths[0].SHA256, pkg.Paths[0].Meta.SHA256InPrefix, "what the prefix holds is recorded")
 }
 
+// TestSafety is a package whose list has wrong sums, under each of conda's safety_checks.
+func TestSafety(t *testing.T) {
+	var files []condatest.File
+	var list []string
+	for i := range 12 {
+		name := fmt.Sprintf("share/%02d", i)
+		files = append(files, condatest.File{Path: name, Body: name})
+		list = append(list, fmt.Sprintf(`{"_path": %q, "path_type": "hardlink", "sha256": "%064x", "size_in_bytes": 8}`, name, i))
+	}
+	p := condatest.Package{Name: "demo", Files: files, Info: listing(list...)}
+	path, rec := p.File(t, t.TempDir()), p.Archive(t).Record
+	under := func(s link.Safety) (link.Package, error) {
+		return link.Linker{Safety: s}.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
+	}
+	for _, s := range []link.Safety{"", link.SafetyWarn} {
+		pkg, err := under(s)
+		require.NoError(t, err)
+		require.Len(t, pkg.Warnings, 11)
+		require.Contains(t, pkg.Warnings[0], "share/00: info/paths.json has the sha256 "+strings.Repeat("0", 64)+", the archive ")
+		require.Equal(t, "info/paths.json and the archive differ 2 times more", pkg.Warnings[10])
+		require.Equal(t, pkg.Paths[0].SHA256, pkg.Paths[0].Meta.SHA256InPrefix)
+	}
+	pkg, err := under(link.SafetyEnabled)
+	require.ErrorContains(t, err, "share/00: info/paths.json has the sha256 000")
+	require.ErrorContains(t, err, "safety checks are enabled")
+	require.Empty(t, pkg)
+	pkg, err = under(link.SafetyDisabled)
+	require.NoError(t, err)
+	require.Empty(t, pkg.Warnings)
+	_, err = under("maybe")
+	require.ErrorContains(t, err, `safety checks "maybe": want warn, enabled or disabled`)
+}
+
 func TestEmit(t *testing.T) {
 	p := condatest.Package{Name: "demo", Files: []condatest.File{{Path: "bin/a", Body: strings.Repeat("x", 1000)}}}
 	path, rec := p.File(t, t.TempDir()), p.Archive(t).Record

@@ -19,13 +19,16 @@ import (
 
 // stream hands out a plan's files as the archive has them.
 type stream struct {
-	ctx      context.Context //nolint:containedctx // a stream lives as long as the call that it serves
-	archive  *archive.Reader
-	limit    int64 // bytes of one file
-	plan     *plan
-	emit     func(File, io.Reader) error
-	late     []archive.Entry // hard links that need bytes of their own
-	warnings []string
+	ctx     context.Context //nolint:containedctx // a stream lives as long as the call that it serves
+	archive *archive.Reader
+	limit   int64 // bytes of one file
+	safety  Safety
+	plan    *plan
+	emit    func(File, io.Reader) error
+	late    []archive.Entry // hard links that need bytes of their own
+
+	differences []string // between the package's list and its files, the first ones
+	differ      int      // how many there are
 }
 
 func (s *stream) run() error {
@@ -146,8 +149,7 @@ func (s *stream) regular(it *item, e archive.Entry, body io.Reader) error {
 		return fmt.Errorf("%s: %w", it.source, err)
 	}
 	it.path.Size, it.path.SHA256 = final.n, final.sum()
-	s.compare(it, source)
-	return nil
+	return s.compare(it, source)
 }
 
 // text replaces the prefix before the file is handed out, since its size is known only then.
@@ -165,12 +167,12 @@ func (s *stream) text(it *item, f File, source io.Reader) (*digest, error) {
 	return final, errors.Join(err, sp.close())
 }
 
-// compare completes what conda-meta says of a file, and warns where the package's own words are wrong, as conda does. What
+// compare completes what conda-meta says of a file, and notes where the package's own words are wrong. What
 // the prefix holds is recorded as it is.
-func (s *stream) compare(it *item, source *digest) {
+func (s *stream) compare(it *item, source *digest) (err error) {
 	m := &it.path.Meta
 	if m.PathType == "softlink" {
-		return
+		return nil
 	}
 	got := source.sum()
 	if m.SHA256 == got && it.path.SHA256 == got {
@@ -180,11 +182,36 @@ func (s *stream) compare(it *item, source *digest) {
 		m.SHA256InPrefix = it.path.SHA256
 	}
 	if m.SHA256 != "" && m.SHA256 != got {
-		s.warnings = append(s.warnings, fmt.Sprintf("%s: info/paths.json has the sha256 %s, the archive %s", it.source, m.SHA256, got))
+		err = s.differs("%s: info/paths.json has the sha256 %s, the archive %s", it.source, m.SHA256, got)
 	}
 	if m.SizeInBytes != nil && *m.SizeInBytes != source.n {
-		s.warnings = append(s.warnings, fmt.Sprintf("%s: info/paths.json has the size %d, the archive %d", it.source, *m.SizeInBytes, source.n))
+		err = errors.Join(err, s.differs("%s: info/paths.json has the size %d, the archive %d", it.source, *m.SizeInBytes, source.n))
 	}
+	return err
+}
+
+// toldDifferences is how many of the differences between the package's list and its files are told one by one.
+const toldDifferences = 10
+
+// differs notes a difference, or is it as an error.
+func (s *stream) differs(format string, args ...any) error {
+	switch s.safety {
+	case SafetyDisabled:
+		return nil
+	case SafetyEnabled:
+		return fmt.Errorf(format+"; the package's build is at fault, and safety checks are enabled", args...)
+	}
+	if s.differ++; s.differ <= toldDifferences {
+		s.differences = append(s.differences, fmt.Sprintf(format, args...))
+	}
+	return nil
+}
+
+func (s *stream) warnings() []string {
+	if more := s.differ - toldDifferences; more > 0 {
+		return append(s.differences, fmt.Sprintf("info/paths.json and the archive differ %d times more", more))
+	}
+	return s.differences
 }
 
 // entryPoints renders the commands of a noarch python package.
