@@ -64,10 +64,7 @@ func (d Dependency) Fault(err error) *Error {
 
 // ChannelRef is the channel that the dependency is pinned to by CHANNEL::, a name or a URL that may hold credentials; "" is any channel.
 func (d Dependency) ChannelRef() string {
-	if d.Spec.Channel == "" {
-		return ""
-	}
-	if ref, _, ok := strings.Cut(d.Text, "::"); ok && strings.Contains(ref, "://") {
+	if ref, _, ok := strings.Cut(d.Text, "::"); ok && d.Spec.Channel != "" && !strings.Contains(ref, "[") {
 		return strings.TrimSpace(ref)
 	}
 	return d.Spec.Channel
