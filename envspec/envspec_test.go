@@ -275,46 +275,42 @@ func parse(t *testing.T, yml string) Environment {
 	return env
 }
 
-func TestHash(t *testing.T) {
+func TestRequest(t *testing.T) {
 	t.Parallel()
-	glibc, err := conda.ParseVirtualPackage("__glibc=2.36")
-	require.NoError(t, err)
-	cuda, err := conda.ParseVirtualPackage("__cuda=12.4")
-	require.NoError(t, err)
 	forge := conda.Channel{Name: "conda-forge", URL: "https://conda.anaconda.org/conda-forge"}
 	bio := conda.Channel{Name: "bioconda", URL: "https://conda.anaconda.org/bioconda"}
-	in := HashInput{Channels: []conda.Channel{forge, bio}, Subdir: conda.Linux64, Virtual: []conda.VirtualPackage{glibc, cuda}, Priority: "strict"}
-	const yml = "name: a\ndependencies: [python=3.11, numpy, pip, {pip: ['-i https://${TOKEN}@h/simple', b, a]}]\n"
-	want := parse(t, yml).Hash(in)
-	require.Regexp(t, `^[0-9a-f]{64}$`, want)
+	in := RequestInput{Channels: []conda.Channel{forge, bio}, Subdir: conda.Linux64, Priority: "strict"}
+	const yml = "name: a\ndependencies: [python=3.11, numpy, pip, {pip: ['-i https://me:open-sesame@h/simple', '-f https://${TOKEN}@h', b, a]}]\n"
+	want := []string{
+		"subdir linux-64", "priority strict", "channel https://conda.anaconda.org/conda-forge", "channel https://conda.anaconda.org/bioconda",
+		"spec numpy", "spec pip", "spec python=3.11", "pip a", "pip b", "option --index-url https://***@h/simple", "option --find-links https://${TOKEN}@h",
+	}
+	require.Equal(t, want, parse(t, yml).Request(in))
 
 	same := map[string]string{
-		"order, comments, quotes": "dependencies: # c\n  - numpy\n  - pip\n  - 'python=3.11'\n  - pip:\n    - a\n    - --index-url=https://${TOKEN}@h/simple\n    - b\n    - b\n",
+		"order, comments, quotes": "dependencies: # c\n  - numpy\n  - pip\n  - 'python=3.11'\n  - pip:\n    - a\n    - --index-url=https://me:other@h/simple\n    - -f https://${TOKEN}@h\n    - b\n    - b\n",
 		"name and variables":      "name: other\nvariables: {A: b}\ncategory: c\n" + yml[len("name: a\n"):],
 	}
 	for name, text := range same {
-		require.Equal(t, want, parse(t, text).Hash(in), name)
+		require.Equal(t, want, parse(t, text).Request(in), name)
 	}
-	in.Virtual = []conda.VirtualPackage{cuda, glibc}
-	require.Equal(t, want, parse(t, yml).Hash(in), "order of virtual packages")
 	env, _, err := ParseEnvironment([]File{{Data: []byte(yml)}}, Options{Getenv: func(string) string { return "another" }})
 	require.NoError(t, err)
-	require.Equal(t, want, env.Hash(in), "another token")
+	require.Equal(t, want, env.Request(in), "another token")
 
-	different := map[string]func(*HashInput){
-		"channel order":   func(i *HashInput) { i.Channels = []conda.Channel{bio, forge} },
-		"channels":        func(i *HashInput) { i.Channels = i.Channels[:1] },
-		"platform":        func(i *HashInput) { i.Subdir = conda.LinuxAarch64 },
-		"virtual package": func(i *HashInput) { i.Virtual = i.Virtual[:1] },
-		"priority":        func(i *HashInput) { i.Priority = "flexible" },
+	different := map[string]func(*RequestInput){
+		"channel order": func(i *RequestInput) { i.Channels = []conda.Channel{bio, forge} },
+		"channels":      func(i *RequestInput) { i.Channels = i.Channels[:1] },
+		"platform":      func(i *RequestInput) { i.Subdir = conda.LinuxAarch64 },
+		"priority":      func(i *RequestInput) { i.Priority = "flexible" },
 	}
 	for name, change := range different {
 		other := in
 		change(&other)
-		require.NotEqual(t, want, parse(t, yml).Hash(other), name)
+		require.NotEqual(t, want, parse(t, yml).Request(other), name)
 	}
 	for old, fresh := range map[string]string{"3.11": "3.12", "numpy": "pandas", " b, a": " b", "/simple": "/other", "-i ": "--extra-index-url "} {
-		require.NotEqual(t, want, parse(t, strings.Replace(yml, old, fresh, 1)).Hash(in), fresh)
+		require.NotEqual(t, want, parse(t, strings.Replace(yml, old, fresh, 1)).Request(in), fresh)
 	}
 }
 

@@ -26,7 +26,7 @@ func (e environment) Getenv(name string) string {
 
 // newApp is the command line: every command is flags, a struct, one call.
 func newApp(env environment) *cli.App {
-	commands := []*cli.Command{buildCommand(env), cacheCommand(env)}
+	commands := []*cli.Command{buildCommand(env), lockCommand(env), cacheCommand(env)}
 	refuseUsage(commands)
 	return &cli.App{
 		Name:      "conda2docker",
@@ -85,9 +85,12 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
 	}
-	command := app.Command(args[1])
-	if command == nil || len(command.Subcommands) > 0 {
+	command, head := app.Command(args[1]), 2
+	if command == nil {
 		return args
+	}
+	for len(args) > head && command.Command(args[head]) != nil {
+		command, head = command.Command(args[head]), head+1
 	}
 	takesValue := map[string]bool{}
 	for _, f := range command.Flags {
@@ -97,7 +100,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 	}
 	var flags, rest []string
-	for words := args[2:]; len(words) > 0; words = words[1:] {
+	for words := args[head:]; len(words) > 0; words = words[1:] {
 		word := words[0]
 		if word == "--" {
 			rest = append(rest, words...)
@@ -112,9 +115,9 @@ func flagsFirst(app *cli.App, args []string) []string {
 			continue
 		}
 		if words = words[1:]; len(words) == 0 {
-			return slices.Concat(args[:2], flags) // for the library to complain that the value is missing
+			return slices.Concat(args[:head], flags) // for the library to complain that the value is missing
 		}
 		flags = append(flags, words[0])
 	}
-	return slices.Concat(args[:2], flags, rest)
+	return slices.Concat(args[:head], flags, rest)
 }

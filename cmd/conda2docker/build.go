@@ -25,6 +25,7 @@ type buildOptions struct {
 	Overlay     string
 	Lock        string
 	UpdateLock  bool
+	LockEnv     string // which environment of a pixi.lock
 	Tags        []name.Tag
 	Push        bool
 	Outputs     []builder.Output
@@ -52,10 +53,11 @@ func buildCommand(env environment) *cli.Command {
 	return &cli.Command{
 		Name:      "build",
 		Usage:     "resolve, build, list, scan and pin an environment",
-		ArgsUsage: "ENVIRONMENT.yml...",
+		ArgsUsage: "ENVIRONMENT.yml... | LOCK",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "overlay", Usage: "RuntimeEnvironment `FILE`; its dockerImage is the image's name unless --tag says otherwise"},
-			&cli.StringFlag{Name: "lock", Usage: "lock `FILE`: used when it is there, else written"},
+			&cli.StringFlag{Name: "lock", Usage: "lock `FILE`: used when it is there, else written; also one of conda-lock or pixi, or an @EXPLICIT list"},
+			&cli.StringFlag{Name: "lock-environment", Usage: "`NAME` of the environment that is meant of a pixi.lock (default: \"default\"); NAME@PLATFORM where it has several platforms for one system"},
 			&cli.BoolFlag{Name: "update-lock", Usage: "resolve anew and write --lock, whatever it says"},
 			&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "`REFERENCE` that the image gets; may be repeated"},
 			&cli.BoolFlag{Name: "push", Usage: "push to the registries of the tags"},
@@ -95,7 +97,7 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 		return buildOptions{}, err
 	}
 	o := buildOptions{
-		Files: files, Overlay: c.String("overlay"), Lock: c.String("lock"), UpdateLock: c.Bool("update-lock"), Push: c.Bool("push"),
+		Files: files, Overlay: c.String("overlay"), Lock: c.String("lock"), UpdateLock: c.Bool("update-lock"), LockEnv: c.String("lock-environment"), Push: c.Bool("push"),
 		Manifest: c.String("manifest"), Evidence: c.String("evidence"), Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"), Channels: c.StringSlice("channel"),
 		OnlyFixed: c.Bool("only-fixed"), MaxLayers: c.Int("max-layers"), PostLinkNet: c.Bool("post-link-network"), Builder: c.String("builder"),
 		Offline: c.Bool("offline"), Progress: c.String("progress"),

@@ -20,6 +20,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/datalayer/conda2docker/conda/condatest"
 )
 
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)
@@ -97,7 +99,7 @@ func remember(ts *testscript.TestScript, w *world, _ []string) (err error) {
 }
 
 // channelCommand is about the channel: "requests" prints them, "forget" forgets them, "corrupt PATH" changes a byte of a file,
-// "login USER PASSWORD" and "token TOKEN" make it private.
+// "login USER PASSWORD" and "token TOKEN" make it private, "sha256 PATH VARIABLE" keeps a package's checksum.
 func channelCommand(ts *testscript.TestScript, w *world, args []string) error {
 	switch {
 	case slices.Equal(args, []string{"requests"}):
@@ -113,24 +115,39 @@ func channelCommand(ts *testscript.TestScript, w *world, args []string) error {
 		w.channel.RequireBasicAuth(args[1], args[2])
 	case len(args) == 2 && args[0] == "token":
 		w.channel.RequireToken(args[1])
+	case len(args) == 3 && args[0] == "sha256":
+		a, err := archiveAt(w, args[1])
+		if err != nil {
+			return err
+		}
+		ts.Setenv(args[2], a.Record.SHA256)
 	default:
-		return errors.New("usage: channel requests|forget|corrupt PATH|login USER PASSWORD|token TOKEN")
+		return errors.New("usage: channel requests|forget|corrupt PATH|login USER PASSWORD|token TOKEN|sha256 PATH VARIABLE")
 	}
 	return nil
 }
 
-// corrupt changes the last byte of a package's file.
-func corrupt(w *world, path string) error {
+// archiveAt is the package that the channel has at a path.
+func archiveAt(w *world, path string) (condatest.Archive, error) {
 	for _, p := range packages() {
 		a := p.Archive(w.t)
 		if string(a.Record.Subdir)+"/"+a.FileName == path {
-			b := slices.Clone(a.Bytes)
-			b[len(b)-1] ^= 1
-			w.channel.Set(path, b)
-			return nil
+			return a, nil
 		}
 	}
-	return fmt.Errorf("the channel has no %s", path)
+	return condatest.Archive{}, fmt.Errorf("the channel has no %s", path)
+}
+
+// corrupt changes the last byte of a package's file.
+func corrupt(w *world, path string) error {
+	a, err := archiveAt(w, path)
+	if err != nil {
+		return err
+	}
+	b := slices.Clone(a.Bytes)
+	b[len(b)-1] ^= 1
+	w.channel.Set(path, b)
+	return nil
 }
 
 // registryCommand is about the image registry: "requests" prints them, "forget" forgets them, "digest REF [VARIABLE]" prints what it

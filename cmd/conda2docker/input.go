@@ -12,6 +12,7 @@ import (
 	"github.com/datalayer/conda2docker/builder/engine"
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condarc"
+	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/envspec"
 )
 
@@ -22,46 +23,26 @@ type input struct {
 	conda    condarc.Config
 	channels []conda.Channel
 	targets  []name.Tag // what the image will be called
+	lock     *lock.Lock // what is given in place of environment files, and how it is called; nil where there are some
+	lockName string
+	warnings []string
+	subdir   conda.Subdir // that it was read for
 }
 
 // readInput reads the environment files, the overlay and conda's configuration. Nothing has been fetched or
 // written when it refuses something.
 func (b *build) readInput(ctx context.Context) (input, string, error) {
-	var in input
-	o := b.options
-	var files []envspec.File
-	for _, path := range o.Files {
-		f, err := readInputFile(ctx, path)
-		if err != nil {
-			return in, "", err
-		}
-		files = append(files, f)
-	}
-	var err error
-	var warnings []envspec.Warning
-	if in.env, warnings, err = envspec.ParseEnvironment(files, envspec.Options{Subdir: o.Subdir, Getenv: b.env.Getenv}); err != nil {
-		return in, "", inputError(err)
-	}
-	if o.Overlay != "" {
-		f, err := readInputFile(ctx, o.Overlay)
-		if err != nil {
-			return in, "", err
-		}
-		if in.overlay, err = envspec.ParseOverlay(f, b.env.Getenv); err != nil {
-			return in, "", inputError(err)
-		}
-		warnings = append(warnings, in.overlay.Warnings()...)
-	}
-	for _, w := range warnings {
-		b.console.say("%s", w)
-	}
-	if in.targets, err = b.targets(in.overlay); err != nil {
+	in, err := b.readEnvironment(ctx)
+	if err != nil {
 		return in, "", err
 	}
-	if in.conda, err = condarc.Load(condarc.Options{Getenv: b.env.Getenv}); err != nil {
-		return in, "", usageError{err}
+	for _, w := range in.warnings {
+		b.console.say("%s", w)
 	}
-	if in.channels, err = b.channels(in); err != nil {
+	if in.overlay, err = b.readOverlay(ctx); err != nil {
+		return in, "", err
+	}
+	if in.targets, err = b.targets(in.overlay); err != nil {
 		return in, "", err
 	}
 	if len(in.env.Pip) > 0 {
@@ -72,7 +53,66 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 	if err := b.canPush(ctx, in.targets); err != nil {
 		return in, "", err
 	}
+	if in.lock != nil {
+		return in, "the packages of " + in.lockName, nil
+	}
 	return in, fmt.Sprintf("%d conda and %d pip requirements", len(in.env.Dependencies), len(in.env.Pip)), nil
+}
+
+// readEnvironment reads the environment files, or the lock that is given in place of them, and conda's configuration.
+func (b *build) readEnvironment(ctx context.Context) (input, error) {
+	in := input{subdir: b.options.Subdir}
+	var files []envspec.File
+	for _, path := range b.options.Files {
+		f, err := readInputFile(ctx, path)
+		if err != nil {
+			return in, err
+		}
+		files = append(files, f)
+	}
+	var err error
+	if in.lock, in.lockName, err = b.lockAlone(files); err != nil {
+		return in, err
+	}
+	if in.lock == nil {
+		var warnings []envspec.Warning
+		if in.env, warnings, err = envspec.ParseEnvironment(files, envspec.Options{Subdir: b.options.Subdir, Getenv: b.env.Getenv}); err != nil {
+			return in, inputError(err)
+		}
+		for _, w := range warnings {
+			in.warnings = append(in.warnings, w.String())
+		}
+	}
+	if in.conda, err = condarc.Load(condarc.Options{Getenv: b.env.Getenv}); err != nil {
+		return in, usageError{err}
+	}
+	for _, w := range in.conda.Warnings {
+		in.warnings = append(in.warnings, "warning: "+w)
+	}
+	if in.channels, err = b.channels(in); err != nil {
+		return in, err
+	}
+	in.env, in.channels, err = resolvePins(in.env, in.channels, in.conda)
+	return in, err
+}
+
+// readOverlay reads the overlay; nil where there is none.
+func (b *build) readOverlay(ctx context.Context) (*envspec.Overlay, error) {
+	if b.options.Overlay == "" {
+		return nil, nil
+	}
+	f, err := readInputFile(ctx, b.options.Overlay)
+	if err != nil {
+		return nil, err
+	}
+	overlay, err := envspec.ParseOverlay(f, b.env.Getenv)
+	if err != nil {
+		return nil, inputError(err)
+	}
+	for _, w := range overlay.Warnings() {
+		b.console.say("%s", w)
+	}
+	return overlay, nil
 }
 
 // readInputFile reads an input file, which may be a pipe that nobody ever writes to.
@@ -206,6 +246,14 @@ func blameFile(in input, channel string, err error) error {
 		named, _ := in.conda.Resolve(c.Ref())
 		if c.Ref() == channel || slices.ContainsFunc(named, func(n conda.Channel) bool { return n.URL == channel }) {
 			return inputError(c.Fault(err))
+		}
+	}
+	for _, d := range in.env.Dependencies {
+		if ref := d.ChannelRef(); ref != "" {
+			named, _ := in.conda.Resolve(ref)
+			if slices.ContainsFunc(named, func(n conda.Channel) bool { return n.URL == channel }) {
+				return inputError(d.Fault(err))
+			}
 		}
 	}
 	return err

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 
 	"github.com/datalayer/conda2docker/conda"
@@ -15,7 +14,6 @@ import (
 	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/conda/repodata"
 	"github.com/datalayer/conda2docker/conda/solve"
-	"github.com/datalayer/conda2docker/envspec"
 )
 
 // resolved is the environment as it will be in the image.
@@ -26,6 +24,7 @@ type resolved struct {
 	lock    *lock.Lock
 	locked  bool // the lock was there
 	client  *fetch.Client
+	favored []*conda.Record // those that the solver shall keep where it can
 }
 
 // resolve opens the base, and finds the packages: those of the lock, where it was made from the same input, else those that the
@@ -39,15 +38,14 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	if out.client, err = b.client(in); err != nil {
 		return out, "", err
 	}
-	hash := in.env.Hash(envspec.HashInput{Channels: in.channels, Subdir: b.options.Subdir, Virtual: out.target.virtual, Priority: in.conda.Priority})
-	locked, err := b.readLock(hash)
+	locked, name, err := b.usableLock(in, out.target)
 	if err != nil {
 		return out, "", err
 	}
 	var records []*conda.Record
 	from := "resolved"
 	if locked != nil {
-		from = "locked in " + b.options.Lock
+		from = "locked in " + name
 		records, err = locked.Records(b.options.Subdir)
 	} else {
 		records, err = b.solve(ctx, s, in, out)
@@ -60,7 +58,7 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	}
 	out.lock, out.locked = locked, locked != nil
 	if !out.locked {
-		if out.lock, err = b.newLock(in, out, hash, records); err != nil {
+		if out.lock, err = newLock(in, out, records); err != nil {
 			return out, "", err
 		}
 	}
@@ -110,34 +108,20 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]
 		return nil, err
 	}
 	s.show("solving")
+	if err := checkForeign(ctx, index, in.env, b.options.Subdir); err != nil {
+		return nil, err
+	}
 	solution, err := solve.Solve(ctx, index, solve.Request{
 		Specs: in.env.Specs(), Virtual: env.target.virtual, Channels: in.channels, Priority: priorityOf(in.conda.Priority),
+		Favored: env.favored,
 	})
 	return solution.Records, err
 }
 
-// readLock is the lock that the flags name: nil where there is none yet, or a new one is wanted.
-func (b *build) readLock(hash string) (*lock.Lock, error) {
-	if b.options.Lock == "" || b.options.UpdateLock {
-		return nil, nil
-	}
-	l, err := lock.ReadFile(b.options.Lock)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if l.Stale(hash, b.options.Subdir) {
-		return nil, staleLockError{fmt.Errorf("lock %s was made from another environment, other channels or another base: --update-lock resolves anew", b.options.Lock)}
-	}
-	return l, nil
-}
-
 // newLock makes the lock of what was resolved.
-func (b *build) newLock(in input, env resolved, hash string, records []*conda.Record) (*lock.Lock, error) {
+func newLock(in input, env resolved, records []*conda.Record) (*lock.Lock, error) {
 	return lock.New(in.channels, in.env.Files, lock.Platform{
-		Subdir: b.options.Subdir, ContentHash: hash, Virtual: env.target.virtual, Packages: lock.Packages(records),
+		Subdir: env.subdir, Request: in.request(env.subdir), Virtual: env.target.virtual, Packages: lock.Packages(records),
 	})
 }
 
@@ -147,11 +131,16 @@ func (b *build) writeLock(env resolved) error {
 	if b.options.Lock == "" || env.locked {
 		return nil
 	}
-	var body bytes.Buffer
-	if err := env.lock.WriteCondaLock(&body); err != nil {
+	// A list of URLs stays one.
+	format := lock.CondaLock
+	if old, err := os.ReadFile(b.options.Lock); err == nil && lock.Detect(old) == lock.Explicit {
+		format = lock.Explicit
+	}
+	body, err := lockBody(env.lock, format)
+	if err != nil {
 		return err
 	}
-	return writeWhole(b.options.Lock, body.Bytes())
+	return writeWhole(b.options.Lock, body)
 }
 
 // lockWritten says so.

@@ -138,7 +138,7 @@ func (s *exampleRun) build(t *testing.T, b exampleBuild) exampleImage {
 	require.Contains(t, string(inspected), ref.DigestStr())
 	out.config, err = out.image.ConfigFile()
 	require.NoError(t, err)
-	l, err := lock.ReadFile(locked)
+	l, err := lock.ReadFile(locked, lock.Options{})
 	require.NoError(t, err)
 	out.records, err = l.Records(conda.Linux64)
 	require.NoError(t, err)

@@ -80,6 +80,9 @@ func (b *build) chooseAccelerator(in input) (accelerator, string) {
 	if hint, ok := in.env.WantsCUDA(); ok {
 		return acceleratorCUDA, hint.String()
 	}
+	if in.lock != nil && lockUsesCUDA(in.lock, b.options.Subdir) {
+		return acceleratorCUDA, in.lockName + " has packages for CUDA"
+	}
 	return acceleratorCPU, "nothing asks for a GPU"
 }
 

@@ -250,6 +250,8 @@ func packages() []condatest.Package {
 			PostLink: "echo '{\"name\":\"ghost\",\"version\":\"1.0\",\"build\":\"0\",\"build_number\":0,\"channel\":\"https://conda.example/channel\",\"subdir\":\"linux-64\",\"files\":[],\"depends\":[]}' > \"$PREFIX/conda-meta/ghost-1.0-0.json\"\n",
 			Files:    []condatest.File{{Path: "share/forger.txt", Body: "x\n"}},
 		},
+		{Name: "libnumber", Version: "2.0", Build: "h1", Subdir: conda.LinuxAarch64, Timestamp: day(3), License: "MIT", Files: []condatest.File{{Path: "lib/libnumber.so.2", Body: "\x7fELF"}}},
+		{Name: "pip", NoArch: conda.NoArchPython, Build: "py_0", Timestamp: day(4), License: "MIT", Depends: []string{"python"}},
 		{Name: "old-number", Timestamp: day(7), Depends: []string{"libnumber 1.*"}},
 		{Name: "new-number", Timestamp: day(7), Depends: []string{"libnumber 2.*"}},
 		{Name: "from-the-future", Timestamp: day(7), Depends: []string{"__glibc >=9"}},

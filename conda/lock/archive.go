@@ -74,3 +74,11 @@ func checksums(md5, sha256 string) error {
 	}
 	return nil
 }
+
+// inSubdir refuses a package of another platform than the one whose environment it is in.
+func inSubdir(r *conda.Record, platform conda.Subdir) error {
+	if r.Subdir == platform || r.Subdir == conda.NoArchSubdir {
+		return nil
+	}
+	return fmt.Errorf("it is a package for %s, in an environment for %s", r.Subdir, platform)
+}

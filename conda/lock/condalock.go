@@ -1,7 +1,8 @@
 package lock
 
 import (
-	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -11,25 +12,8 @@ import (
 )
 
 // readCondaLock reads a conda-lock file of version 1 (CEP 37).
-func readCondaLock(data []byte, name string) (*Lock, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("reading the lock %s: %w", name, err)
-	}
-	if doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("reading the lock %s: %w", name, errNoLock)
-	}
-	c := condaLock{file: file{name}, lock: &Lock{}, extras: map[string]extra{}}
-	top, err := c.mapping(doc.Content[0], "the lock")
-	if err != nil {
-		return nil, err
-	}
-	if err := c.version(top); err != nil {
-		return nil, err
-	}
-	if top["metadata"] == nil || top["package"] == nil {
-		return nil, c.errorf(doc.Content[0], "%w", errNoLock)
-	}
+func readCondaLock(f file, top fields) (*Lock, error) {
+	c := condaLock{file: f, lock: &Lock{}, extras: map[string]extra{}, pipExtras: map[string]pipExtra{}}
 	if err := c.metadata(top["metadata"]); err != nil {
 		return nil, err
 	}
@@ -45,20 +29,9 @@ func readCondaLock(data []byte, name string) (*Lock, error) {
 // condaLock is a conda-lock file that is being read.
 type condaLock struct {
 	file
-	lock   *Lock
-	extras map[string]extra // by URL
-}
-
-func (c *condaLock) version(top fields) error {
-	n := top["version"]
-	switch {
-	case n == nil || n.Value == "1":
-		return nil // 1 where it is missing, says CEP 37
-	case top["environments"] != nil || top["package"] != nil && len(n.Value) == 1:
-		return c.errorf(n, "a pixi.lock of version %s cannot be read yet: want a conda-lock file (version 1) or an @EXPLICIT list", n.Value)
-	default:
-		return c.errorf(n, "version %q of the format is not known: want 1", n.Value)
-	}
+	lock      *Lock
+	extras    map[string]extra    // by URL
+	pipExtras map[string]pipExtra // by URL
 }
 
 func (c *condaLock) metadata(n *yaml.Node) error {
@@ -70,20 +43,8 @@ func (c *condaLock) metadata(n *yaml.Node) error {
 	if err != nil {
 		return err
 	}
-	custom, err := c.texts(m["custom_metadata"], "custom_metadata")
-	if err != nil {
+	if err := c.platforms(m["platforms"], hashes); err != nil {
 		return err
-	}
-	platforms, err := c.list(m["platforms"], "platforms")
-	if err != nil {
-		return err
-	}
-	for _, p := range platforms {
-		s, err := conda.ParseSubdir(p.Value)
-		if err != nil || s == conda.NoArchSubdir {
-			return c.errorf(p, "platforms: %q is none", p.Value)
-		}
-		c.lock.Platforms = append(c.lock.Platforms, Platform{Subdir: s, ContentHash: hashes[string(s)]})
 	}
 	sources, err := c.list(m["sources"], "sources")
 	if err != nil {
@@ -95,7 +56,46 @@ func (c *condaLock) metadata(n *yaml.Node) error {
 	if err := c.channels(m["channels"]); err != nil {
 		return err
 	}
-	return c.custom(m["custom_metadata"], custom)
+	for _, key := range notes() {
+		text, err := c.json(m[key], key)
+		if err != nil {
+			return err
+		}
+		if text != "" {
+			setText(&c.lock.Notes, key, text)
+		}
+	}
+	custom, err := c.texts(m["custom_metadata"], "custom_metadata")
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(custom)) {
+		if err := c.custom(key, custom[key]); err != nil {
+			return c.errorf(m["custom_metadata"], "custom_metadata %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// notes are the parts of a conda-lock file's metadata that say when, where and from what it was made (CEP 37).
+func notes() []string { return []string{"git_metadata", "inputs_metadata", "time_metadata"} }
+
+func (c *condaLock) platforms(n *yaml.Node, hashes map[string]string) error {
+	list, err := c.list(n, "platforms")
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		s, err := conda.ParseSubdir(p.Value)
+		if err != nil || s == conda.NoArchSubdir {
+			return c.errorf(p, "platforms: %q is none", p.Value)
+		}
+		if _, twice := c.lock.platform(s); twice {
+			return c.errorf(p, "platforms: %s is there twice", s)
+		}
+		c.lock.Platforms = append(c.lock.Platforms, Platform{Subdir: s, ContentHash: hashes[string(s)]})
+	}
+	return nil
 }
 
 // channels are written as mappings, and by some as names.
@@ -130,33 +130,41 @@ func (c *condaLock) channels(n *yaml.Node) error {
 	return nil
 }
 
-// custom reads what this program has added, and keeps the rest.
-func (c *condaLock) custom(n *yaml.Node, custom map[string]string) error {
-	for key, value := range custom {
-		if u, ok := strings.CutPrefix(key, recordKey); ok {
-			e, err := parseExtra(value)
-			if err != nil {
-				return c.errorf(n, "custom_metadata %s: %w", key, err)
-			}
-			c.extras[u] = e
-			continue
-		}
-		if s, ok := strings.CutPrefix(key, virtualKey); ok {
-			v, err := parseVirtual(value)
-			if err != nil {
-				return c.errorf(n, "custom_metadata %s: %w", key, err)
-			}
-			if p, ok := c.lock.platform(conda.Subdir(s)); ok {
-				p.Virtual = v
-			}
-			continue
-		}
-		if c.lock.Custom == nil {
-			c.lock.Custom = map[string]string{}
-		}
-		c.lock.Custom[key] = value
+// custom reads an entry that this program has added, and keeps those of others.
+func (c *condaLock) custom(key, value string) error {
+	if u, ok := strings.CutPrefix(key, recordKey); ok {
+		var e extra
+		err := parseJSON(value, &e)
+		c.extras[u] = e
+		return err
 	}
+	if u, ok := strings.CutPrefix(key, pipKey); ok {
+		var e pipExtra
+		err := parseJSON(value, &e)
+		c.pipExtras[u] = e
+		return err
+	}
+	for i := range c.lock.Platforms {
+		p := &c.lock.Platforms[i]
+		switch key {
+		case virtualKey + string(p.Subdir):
+			var err error
+			p.Virtual, err = parseVirtual(value)
+			return err
+		case requestKey + string(p.Subdir):
+			return parseJSON(value, &p.Request)
+		}
+	}
+	setText(&c.lock.Custom, key, value)
 	return nil
+}
+
+// setText adds to a map that may not be there yet.
+func setText(m *map[string]string, key, value string) {
+	if *m == nil {
+		*m = map[string]string{}
+	}
+	(*m)[key] = value
 }
 
 func (c *condaLock) packages(n *yaml.Node) error {
@@ -183,17 +191,25 @@ func (c *condaLock) packages(n *yaml.Node) error {
 		}
 		seen[key] = n.Line
 		if e.manager == "pip" {
-			e.platform.Pip = append(e.platform.Pip, e.pip())
+			k := e.pip()
+			if x, ok := c.pipExtras[e.url]; ok {
+				x.apply(&k)
+			}
+			e.platform.Pip = append(e.platform.Pip, k)
 			continue
 		}
 		r, err := e.record()
 		if err != nil {
 			return c.errorf(n, "%s: %w", e.name, err)
 		}
+		k := Package{Record: r, Category: e.category}
 		if x, ok := c.extras[e.url]; ok {
-			x.apply(r)
+			x.apply(&k)
 		}
-		e.platform.Packages = append(e.platform.Packages, Package{Record: r, Category: e.category})
+		if err := inSubdir(r, e.platform.Subdir); err != nil {
+			return c.errorf(m["url"], "%s: %w", e.name, err)
+		}
+		e.platform.Packages = append(e.platform.Packages, k)
 	}
 	return nil
 }
@@ -305,84 +321,4 @@ func (e entry) pip() PipPackage {
 		Name: e.name, Version: e.version, URL: e.url, SHA256: e.sha256, MD5: e.md5,
 		Depends: dependTexts(e.depends), Source: e.source, Category: e.category,
 	}
-}
-
-// file makes sense of a YAML file's nodes, and says where it could not.
-type file struct{ name string }
-
-// fields are a mapping's values.
-type fields map[string]*yaml.Node
-
-func (f fields) optional(key string) string {
-	if n := f[key]; n != nil && n.Tag != "!!null" {
-		return n.Value
-	}
-	return ""
-}
-
-func (f file) errorf(n *yaml.Node, format string, args ...any) error {
-	return place{f.name, n.Line}.errorf(format, args...)
-}
-
-func empty(n *yaml.Node) bool { return n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
-
-func (f file) mapping(n *yaml.Node, what string) (fields, error) {
-	if n.Kind != yaml.MappingNode {
-		return nil, f.errorf(n, "%s: want a mapping", what)
-	}
-	m := fields{}
-	for i := 0; i < len(n.Content); i += 2 {
-		key := n.Content[i].Value
-		if m[key] != nil {
-			return nil, f.errorf(n.Content[i], "%s: %s is there twice", what, key)
-		}
-		m[key] = n.Content[i+1]
-		if a := m[key].Alias; a != nil {
-			m[key] = a
-		}
-	}
-	return m, nil
-}
-
-func (f file) list(n *yaml.Node, what string) ([]*yaml.Node, error) {
-	if empty(n) {
-		return nil, nil
-	}
-	if n.Kind != yaml.SequenceNode {
-		return nil, f.errorf(n, "%s: want a list", what)
-	}
-	return n.Content, nil
-}
-
-// texts reads a mapping whose values are texts.
-func (f file) texts(n *yaml.Node, what string) (map[string]string, error) {
-	if empty(n) {
-		return nil, nil
-	}
-	m, err := f.mapping(n, what)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]string{}
-	for key, v := range m {
-		if v.Kind != yaml.ScalarNode {
-			return nil, f.errorf(v, "%s: %s: want a text", what, key)
-		}
-		if v.Tag != "!!null" {
-			out[key] = v.Value
-		}
-	}
-	return out, nil
-}
-
-// text is a field that must be there.
-func (f file) text(n *yaml.Node, m fields, key string) (string, error) {
-	v := m[key]
-	if empty(v) {
-		return "", f.errorf(n, "%s is missing", key)
-	}
-	if v.Kind != yaml.ScalarNode {
-		return "", f.errorf(v, "%s: want a text", key)
-	}
-	return v.Value, nil
 }

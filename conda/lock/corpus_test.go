@@ -3,6 +3,7 @@ package lock_test
 import (
 	"bytes"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,48 +15,51 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
+	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condatest"
 	"github.com/datalayer/conda2docker/conda/lock"
 )
 
-// lockFiles are the corpus' lock files of the two formats.
-func lockFiles(t *testing.T) (condaLock, explicit []string) {
+// lockFiles are the corpus' lock files, by format.
+func lockFiles(t *testing.T) (condaLock, explicit, pixi []string) {
 	t.Helper()
-	for _, dir := range []string{"env", "rattler/conda-lock", "conda/env", "mamba"} {
+	for _, dir := range []string{"env", "rattler", "conda/env", "mamba", "pixi"} {
 		err := filepath.WalkDir(condatest.Corpus(t, dir), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil || !d.Type().IsRegular() || !slices.Contains([]string{".lock", ".yml", ".yaml", ".txt"}, filepath.Ext(path)) {
 				return err
 			}
 			data, err := os.ReadFile(path)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case strings.Contains(string(data), "\n@EXPLICIT\n"):
-				explicit = append(explicit, path)
-			case strings.Contains(string(data), "\npackage:") && strings.Contains(string(data), "content_hash"):
+			}
+			switch lock.Detect(data) {
+			case lock.CondaLock:
 				condaLock = append(condaLock, path)
+			case lock.Explicit:
+				explicit = append(explicit, path)
+			case lock.Pixi:
+				pixi = append(pixi, path)
 			}
 			return nil
 		})
 		require.NoError(t, err)
 	}
-	return condaLock, explicit
+	return condaLock, explicit, pixi
 }
 
-// refused are the corpus' files that are no lock of these formats, with the reason.
+// refused are the corpus' files that are no lock of the formats as they are, with the reason.
 var refused = map[string]string{
-	"forward-compatible-lock.yml":                 `:11: version "1000" of the format is not known`,
-	"bad_version-lock.yaml":                       `:1: version "-1" of the format is not known`,
-	"robostack-turtlesim-conda-lock.yml":          ":1: a pixi.lock of version 3 cannot be read yet",
-	"good_one_package_missing_category-lock.yaml": "",
+	"forward-compatible-lock.yml":        `:11: version "1000" of the format is not known`,
+	"bad_package-lock.yaml":              ":1: it is neither a conda-lock file",
+	"robostack-turtlesim-conda-lock.yml": ":1: a pixi.lock of version 3 is too old",
 }
 
 // Reading a conda-lock file and writing it again loses nothing.
 func TestCorpusCondaLock(t *testing.T) {
-	files, _ := lockFiles(t)
+	files, _, _ := lockFiles(t)
 	packages, same := 0, 0
 	for _, path := range files {
-		first, err := lock.ReadFile(path)
+		first, err := lock.ReadFile(path, lock.Options{})
 		if want := refused[filepath.Base(path)]; want != "" {
 			require.ErrorContains(t, err, want)
 			require.ErrorContains(t, err, path)
@@ -64,7 +68,7 @@ func TestCorpusCondaLock(t *testing.T) {
 		require.NoError(t, err)
 		var out bytes.Buffer
 		require.NoError(t, first.WriteCondaLock(&out))
-		second, err := lock.Read(bytes.NewReader(out.Bytes()), "written")
+		second, err := lock.Read(bytes.NewReader(out.Bytes()), "written", lock.Options{})
 		require.NoError(t, err)
 		require.True(t, reflect.DeepEqual(first, second), path)
 
@@ -138,17 +142,17 @@ var comment = regexp.MustCompile(`(?m)^#.*\n`)
 
 // Reading an @EXPLICIT file and writing it again keeps each URL, its checksum and their order.
 func TestCorpusExplicit(t *testing.T) {
-	_, files := lockFiles(t)
+	_, files, _ := lockFiles(t)
 	packages := 0
 	for _, path := range files {
-		first, err := lock.ReadFile(path)
+		first, err := lock.ReadFile(path, lock.Options{})
 		require.NoError(t, err)
 		require.Len(t, first.Platforms, 1)
 		subdir := first.Platforms[0].Subdir
 		require.NotEmpty(t, subdir, path)
 		var out bytes.Buffer
 		require.NoError(t, first.WriteExplicit(&out, subdir))
-		second, err := lock.Read(bytes.NewReader(out.Bytes()), "written")
+		second, err := lock.Read(bytes.NewReader(out.Bytes()), "written", lock.Options{})
 		require.NoError(t, err)
 		require.True(t, reflect.DeepEqual(first, second), path)
 
@@ -160,4 +164,102 @@ func TestCorpusExplicit(t *testing.T) {
 	}
 	require.Greater(t, len(files), 15)
 	t.Logf("@EXPLICIT: %d files with %d packages", len(files), packages)
+}
+
+// What a pixi.lock says of each environment is in the conda-lock file that is written of it. What cannot be had is refused, for
+// one of the three reasons that there are.
+func TestCorpusPixi(t *testing.T) {
+	_, _, files := lockFiles(t)
+	packages, pips, reasons := 0, 0, map[string]int{}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		var doc struct {
+			Environments map[string]struct{ Packages map[string]any }
+		}
+		require.NoError(t, yaml.Unmarshal(data, &doc))
+		names := slices.Sorted(maps.Keys(doc.Environments))
+		if len(data) > 1<<20 {
+			names = names[:min(3, len(names))] // the largest have up to thirty, and reading them takes its time
+		}
+		for _, name := range names {
+			env := doc.Environments[name]
+			targets := []string{name}
+			if _, err := lock.ReadFile(path, lock.Options{Environment: name}); err != nil {
+				require.ErrorContains(t, err, "several platforms for")
+				targets = nil
+				for platform := range env.Packages {
+					targets = append(targets, name+"@"+platform)
+				}
+			}
+			for _, target := range targets {
+				first, err := lock.ReadFile(path, lock.Options{Environment: target})
+				require.NoError(t, err)
+				for _, s := range first.Subdirs() {
+					if _, err := first.Platform(s); err != nil {
+						reasons[reason(t, err.Error())]++
+						continue
+					}
+					p, q := roundTrip(t, first, s)
+					packages, pips = packages+p, pips+q
+				}
+			}
+		}
+	}
+	require.Greater(t, len(files), 80)
+	t.Logf("pixi.lock: %d files with %d packages and %d of pip's in their environments; refused platforms: %v", len(files), packages, pips, reasons)
+}
+
+func reason(t *testing.T, err string) string {
+	t.Helper()
+	require.Regexp(t, `^\S+:\d+: `, err)
+	for _, r := range []string{"is built from its source", "is a folder, a file or a repository", "has no checksum"} {
+		if strings.Contains(err, r) {
+			return r
+		}
+	}
+	require.Fail(t, "another reason", err)
+	return ""
+}
+
+// roundTrip writes one platform of a lock as a conda-lock file, and reads it.
+func roundTrip(t *testing.T, l *lock.Lock, s conda.Subdir) (packages, pips int) {
+	t.Helper()
+	first := *l
+	first.Platforms = slices.DeleteFunc(slices.Clone(l.Platforms), func(p lock.Platform) bool { return p.Subdir != s })
+	var out bytes.Buffer
+	require.NoError(t, first.WriteCondaLock(&out))
+	second, err := lock.Read(bytes.NewReader(out.Bytes()), "written", lock.Options{})
+	require.NoError(t, err)
+	if !reflect.DeepEqual(&first, second) {
+		require.Equal(t, &first, second)
+	}
+	return len(first.Platforms[0].Packages), len(first.Platforms[0].Pip)
+}
+
+// madeUp are files that ask for systems which there cannot be, and how often.
+var madeUp = map[string]int{"archspec.lock": 1, "ignored_virtual_packages.lock": 3}
+
+// What the corpus' locks hold fits together: so a lock that does not is rightly found at fault.
+func TestCorpusMisfits(t *testing.T) {
+	condaLock, _, pixi := lockFiles(t)
+	platforms := 0
+	for _, path := range slices.Concat(condaLock, pixi) {
+		l, err := lock.ReadFile(path, lock.Options{})
+		if err != nil {
+			continue
+		}
+		for _, p := range l.Platforms {
+			if _, err := l.Platform(p.Subdir); err != nil || !strings.HasPrefix(string(p.Subdir), "linux") {
+				continue
+			}
+			system := virtual(t, "__glibc=2.39", "__linux=6.1", "__unix=0", "__cuda=13.0", "__archspec=1=x86_64_v4")
+			misfits, err := l.Misfits(p.Subdir, nil, system, categories(l)...)
+			require.NoError(t, err)
+			platforms++
+			require.Len(t, misfits, madeUp[filepath.Base(path)], "%s: %v", path, misfits)
+		}
+	}
+	require.Greater(t, platforms, 50)
+	t.Logf("%d platforms fit", platforms)
 }

@@ -10,54 +10,76 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 )
 
+// Comments in which this program keeps what the format has no place for.
+const (
+	virtualComment = "conda2docker/virtual"
+	requestComment = "conda2docker/request"
+)
+
 // comment is a "# key: value" line of an @EXPLICIT file; pipLine is how conda-lock notes pip's packages there.
 var (
-	comment = regexp.MustCompile(`^#\s*(platform|input_hash|env_hash|channels)\s*:\s*(\S+)\s*$`)
+	comment = regexp.MustCompile(`^#\s*(?:(platform|input_hash|env_hash|channels)\s*:\s*(\S+)|(conda2docker/[a-z]+): (.*\S))\s*$`)
 	pipLine = regexp.MustCompile(`^#\s*pip\s+(\S+?)(?:==(\S+))?\s+@\s+(\S+?)(?:\s+--hash=(sha256|md5):([0-9a-f]+)|#(sha256|md5)=([0-9a-f]+))?$`)
 )
 
 // readExplicit reads an @EXPLICIT file (CEP 23). Its packages stay in the order in which they are written.
 func readExplicit(data, name string) (*Lock, error) {
 	l, p := &Lock{}, Platform{}
+	lines := map[*conda.Record]int{}
 	n := 0
 	for line := range strings.Lines(data) {
 		n++
-		at := place{name, n}
 		line = strings.TrimSpace(line)
-		if line == "" || line == "@EXPLICIT" {
-			continue
-		}
-		if line[0] != '#' {
+		switch {
+		case line == "" || line == "@EXPLICIT":
+		case line[0] == '#':
+			if err := explicitComment(l, &p, line); err != nil {
+				return nil, place{name, n}.errorf("%w", err)
+			}
+		default:
 			r, err := explicitRecord(line)
 			if err != nil {
-				return nil, at.errorf("%s: %w", conda.WithoutCredentials(line), err)
+				return nil, place{name, n}.errorf("%s: %w", conda.WithoutCredentials(line), err)
 			}
+			lines[r] = n
 			p.Packages = append(p.Packages, Package{Record: r, Category: Main})
-			continue
-		}
-		if m := pipLine.FindStringSubmatch(line); m != nil {
-			k := PipPackage{Name: m[1], Version: m[2], URL: conda.WithoutCredentials(m[3]), Category: Main}
-			switch m[4] + m[6] {
-			case "sha256":
-				k.SHA256 = m[5] + m[7]
-			case "md5":
-				k.MD5 = m[5] + m[7]
-			}
-			p.Pip = append(p.Pip, k)
-		} else if m := comment.FindStringSubmatch(line); m != nil {
-			if err := explicitComment(l, &p, m[1], m[2]); err != nil {
-				return nil, at.errorf("%w", err)
-			}
 		}
 	}
 	settlePlatform(&p)
+	seen := map[conda.PackageName]*conda.Record{}
+	for _, k := range p.Packages {
+		r := k.Record
+		if err := inSubdir(r, p.Subdir); err != nil {
+			return nil, place{name, lines[r]}.errorf("%s: %w", r.FileName, err)
+		}
+		if first := seen[r.Name]; first != nil {
+			return nil, place{name, lines[r]}.errorf("%s: %s is also in line %d", r.FileName, r.Name, lines[first])
+		}
+		seen[r.Name] = r
+	}
 	p.Pip = byName(p.Pip)
 	l.Platforms = []Platform{p}
 	return l, nil
 }
 
-func explicitComment(l *Lock, p *Platform, key, value string) (err error) {
-	switch key {
+// explicitComment reads a comment, of which most say nothing.
+func explicitComment(l *Lock, p *Platform, line string) (err error) {
+	if m := pipLine.FindStringSubmatch(line); m != nil {
+		k := PipPackage{Name: m[1], Version: m[2], URL: conda.WithoutCredentials(m[3]), Category: Main}
+		switch m[4] + m[6] {
+		case "sha256":
+			k.SHA256 = m[5] + m[7]
+		case "md5":
+			k.MD5 = m[5] + m[7]
+		}
+		p.Pip = append(p.Pip, k)
+		return nil
+	}
+	m := comment.FindStringSubmatch(line)
+	if m == nil {
+		return nil
+	}
+	switch key, value := m[1]+m[3], m[2]+m[4]; key {
 	case "platform":
 		p.Subdir, err = conda.ParseSubdir(value)
 	case "input_hash", "env_hash":
@@ -66,6 +88,10 @@ func explicitComment(l *Lock, p *Platform, key, value string) (err error) {
 		for c := range strings.SplitSeq(value, ",") {
 			l.Channels = append(l.Channels, Channel{URL: conda.WithoutCredentials(c)})
 		}
+	case virtualComment:
+		p.Virtual, err = parseVirtual(value)
+	case requestComment:
+		err = parseJSON(value, &p.Request)
 	}
 	return err
 }
@@ -122,7 +148,7 @@ func (l *Lock) WriteExplicit(w io.Writer, s conda.Subdir, categories ...string) 
 		return err
 	}
 	var b strings.Builder
-	b.WriteString("# Made by conda2docker: the packages of an environment, in the order in which they are linked.\n")
+	b.WriteString("# This file may be used to create an environment using:\n# $ conda create --name <env> --file <this file>\n")
 	if p.Subdir != "" {
 		fmt.Fprintf(&b, "# platform: %s\n", p.Subdir)
 	}
@@ -136,7 +162,17 @@ func (l *Lock) WriteExplicit(w io.Writer, s conda.Subdir, categories ...string) 
 		}
 		fmt.Fprintf(&b, "# channels: %s\n", strings.Join(names, ","))
 	}
-	b.WriteString("@EXPLICIT\n")
+	if len(p.Virtual) > 0 {
+		fmt.Fprintf(&b, "# %s: %s\n", virtualComment, strings.Join(virtualTexts(p.Virtual), " "))
+	}
+	request, err := jsonText(p.Request)
+	if err != nil {
+		return fmt.Errorf("writing the lock: %w", err)
+	}
+	if request != "" {
+		fmt.Fprintf(&b, "# %s: %s\n", requestComment, request)
+	}
+	b.WriteString("# created-by: conda2docker\n@EXPLICIT\n")
 	for _, r := range records {
 		b.WriteString(r.URL)
 		switch {

@@ -14,7 +14,9 @@ import (
 // Keys of a conda-lock file's custom_metadata under which this program keeps what the format has no place for.
 const (
 	recordKey  = "conda2docker/record/"  // + the archive's URL: an extra
+	pipKey     = "conda2docker/pip/"     // + the file's URL: a pipExtra
 	virtualKey = "conda2docker/virtual/" // + the platform: virtual packages that were taken for granted
+	requestKey = "conda2docker/request/" // + the platform: what was asked for
 )
 
 // extra is what a conda-lock file does not say of a record. It makes that a build from a lock and one from
@@ -33,14 +35,44 @@ type extra struct {
 	Size                   int64    `json:"size,omitempty"`
 	Timestamp              int64    `json:"timestamp,omitempty"`
 	TrackFeatures          []string `json:"track_features,omitempty"`
+
+	Extras map[string][]string `json:"extra_depends,omitempty"`
+	Flags  []string            `json:"flags,omitempty"`
+
+	Other json.RawMessage `json:"other,omitempty"`
 }
 
-// extraOf is what has to be added to the record that plain makes of the file's own fields.
-func extraOf(r, plain *conda.Record) extra {
+// pipExtra is what a conda-lock file does not say of a package of pip's.
+type pipExtra struct {
+	Depends        []string        `json:"depends,omitempty"` // where a map from name to constraint cannot say it
+	Index          string          `json:"index,omitempty"`
+	RequiresPython string          `json:"requires_python,omitempty"`
+	Other          json.RawMessage `json:"other,omitempty"`
+}
+
+func pipExtraOf(k PipPackage) pipExtra {
+	e := pipExtra{Index: k.Index, RequiresPython: k.RequiresPython, Other: rawJSON(k.Other)}
+	if !slices.Equal(k.Depends, dependTexts(dependMap(k.Depends))) {
+		e.Depends = k.Depends
+	}
+	return e
+}
+
+func (e pipExtra) apply(k *PipPackage) {
+	k.Index, k.RequiresPython, k.Other = e.Index, e.RequiresPython, string(e.Other)
+	if e.Depends != nil {
+		k.Depends = e.Depends
+	}
+}
+
+// extraOf is what has to be added to plain, the record that the file's own fields make.
+func extraOf(k Package, plain *conda.Record) extra {
+	r := k.Record
 	e := extra{
+		Other:       rawJSON(k.Other),
 		BuildNumber: r.BuildNumber, Constrains: r.Constrains, Features: r.Features, License: r.License,
 		LicenseFamily: r.LicenseFamily, NoArch: string(r.NoArch), PythonSitePackagesPath: r.PythonSitePackagesPath,
-		Size: r.Size, Timestamp: r.Timestamp, TrackFeatures: r.TrackFeatures,
+		Size: r.Size, Timestamp: r.Timestamp, TrackFeatures: r.TrackFeatures, Extras: r.Extras, Flags: r.Flags,
 	}
 	if r.Channel.Name != plain.Channel.Name {
 		e.Channel = r.Channel.Name
@@ -54,25 +86,35 @@ func extraOf(r, plain *conda.Record) extra {
 	return e
 }
 
-// text is the extra as JSON; "" where there is none.
-func (e extra) text() (string, error) {
-	if reflect.ValueOf(e).IsZero() {
+// rawJSON is a text that is JSON already.
+func rawJSON(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+// jsonText is a value as JSON in one line; "" where it is zero.
+func jsonText(v any) (string, error) {
+	if reflect.ValueOf(v).IsZero() {
 		return "", nil
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return "", err
 	}
 	return strings.TrimSpace(b.String()), nil
 }
 
 // apply adds the extra to a record that is being read.
-func (e extra) apply(r *conda.Record) {
+func (e extra) apply(k *Package) {
+	r := k.Record
+	k.Other = string(e.Other)
 	r.BuildNumber, r.Constrains, r.Features, r.License = e.BuildNumber, e.Constrains, e.Features, e.License
 	r.LicenseFamily, r.NoArch, r.PythonSitePackagesPath = e.LicenseFamily, conda.NoArch(e.NoArch), e.PythonSitePackagesPath
-	r.Size, r.Timestamp, r.TrackFeatures = e.Size, e.Timestamp, e.TrackFeatures
+	r.Size, r.Timestamp, r.TrackFeatures, r.Extras, r.Flags = e.Size, e.Timestamp, e.TrackFeatures, e.Extras, e.Flags
 	if e.Channel != "" {
 		r.Channel.Name = e.Channel
 	}
@@ -83,6 +125,8 @@ func (e extra) apply(r *conda.Record) {
 		r.Depends = e.Depends
 	}
 }
+
+func byVirtual(a, b conda.VirtualPackage) int { return strings.Compare(a.String(), b.String()) }
 
 func virtualTexts(virtual []conda.VirtualPackage) []string {
 	out := make([]string, len(virtual))
@@ -132,13 +176,12 @@ func dependTexts(depends []pair) []string {
 	return out
 }
 
-// parseExtra reads an extra.
-func parseExtra(s string) (extra, error) {
-	var e extra
+// parseJSON reads what jsonText has written.
+func parseJSON(s string, v any) error {
 	dec := json.NewDecoder(strings.NewReader(s))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil {
-		return extra{}, fmt.Errorf("reading %q: %w", s, err)
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("reading %q: %w", s, err)
 	}
-	return e, nil
+	return nil
 }

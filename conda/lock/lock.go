@@ -20,6 +20,7 @@ type Lock struct {
 	Platforms []Platform
 	Sources   []string          // the files that were locked, relative to the lock
 	Custom    map[string]string // whatever else a file's author noted
+	Notes     map[string]string // a conda-lock file's git_metadata, inputs_metadata and time_metadata, as JSON
 }
 
 // Channel is one of the channels that were resolved against, as the file writes it.
@@ -31,16 +32,20 @@ type Channel struct {
 // Platform is the environment on one platform.
 type Platform struct {
 	Subdir      conda.Subdir // "" where an @EXPLICIT file does not tell
-	ContentHash string       // of what was asked for; "" when not known
+	ContentHash string       // as the file has it: each tool hashes what was asked for in its own way; "" when not known
+	Request     []string     // what was asked for, such as "spec numpy"; none where another program made the lock
 	Virtual     []conda.VirtualPackage
 	Packages    []Package // in the order in which they are linked
 	Pip         []PipPackage
+
+	refusal error // why this platform's packages cannot be had, although the file is right
 }
 
 // Package is a conda package.
 type Package struct {
 	Record   *conda.Record
 	Category string // Main, or a group of its own, such as "dev"
+	Other    string // what a pixi.lock says besides, as JSON
 }
 
 // PipPackage is a package that pip installs.
@@ -51,6 +56,10 @@ type PipPackage struct {
 	Depends       []string // "name" or "name constraint"
 	Source        string   // the URL that was asked for, where it was one
 	Category      string
+
+	Index          string // where it was found; "" when not known
+	RequiresPython string
+	Other          string // what a pixi.lock says besides, as JSON
 }
 
 // Packages are records in the category Main.
@@ -84,6 +93,10 @@ func (l *Lock) add(p Platform) error {
 	if _, ok := l.platform(p.Subdir); ok {
 		return fmt.Errorf("locking: %s is there twice", p.Subdir)
 	}
+	if p.ContentHash == "" && len(p.Request) > 0 {
+		p.ContentHash = requestHash(p.Request)
+	}
+	p.Virtual = slices.SortedFunc(slices.Values(p.Virtual), byVirtual)
 	p.Packages = slices.Clone(p.Packages)
 	for i, k := range p.Packages {
 		if k.Record.MD5 == "" && k.Record.SHA256 == "" {
@@ -139,14 +152,17 @@ func (l *Lock) platform(s conda.Subdir) (*Platform, bool) {
 	return nil, false
 }
 
-// Platform is the environment on one platform; its error names those that there are.
+// Platform is the environment on one platform. Its error names those that there are, or says what of it cannot be had.
 func (l *Lock) Platform(s conda.Subdir) (*Platform, error) {
 	if p, ok := l.platform(s); ok {
-		return p, nil
+		return p, p.refusal
 	}
 	names := make([]string, len(l.Platforms))
 	for i, p := range l.Platforms {
 		names[i] = string(p.Subdir)
+	}
+	if len(names) == 0 {
+		names = []string{"none"}
 	}
 	return nil, fmt.Errorf("the lock has no packages for %s: it has %s; lock the environment for it too", s, strings.Join(names, ", "))
 }
@@ -190,12 +206,6 @@ func (l *Lock) PipPackages(s conda.Subdir, categories ...string) ([]PipPackage, 
 
 func wanted(category string, categories []string) bool {
 	return category == Main || slices.Contains(categories, category)
-}
-
-// Stale reports whether the lock was made of other inputs than those with this hash, or not for this platform.
-func (l *Lock) Stale(inputHash string, s conda.Subdir) bool {
-	p, ok := l.platform(s)
-	return !ok || p.ContentHash != inputHash
 }
 
 // channelText is a channel as lock files write it.

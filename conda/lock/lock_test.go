@@ -2,6 +2,8 @@ package lock_test
 
 import (
 	"bytes"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,7 +51,7 @@ func sample(t *testing.T) *lock.Lock {
 	require.NoError(t, err)
 	l, err := lock.New([]conda.Channel{forge(), own.Channel}, []string{"environment.yml"},
 		lock.Platform{
-			Subdir: conda.Linux64, ContentHash: sha256Sum, Virtual: []conda.VirtualPackage{cuda, glibc},
+			Subdir: conda.Linux64, ContentHash: sha256Sum, Request: []string{"spec python"}, Virtual: []conda.VirtualPackage{cuda, glibc},
 			Packages: append(lock.Packages([]*conda.Record{own, pip, python, openssl}), lock.Package{Record: dev, Category: "dev"}),
 			Pip: []lock.PipPackage{
 				{Name: "zzz", Version: "1.0", URL: "https://files.example.com/zzz-1.0-py3-none-any.whl", SHA256: sha256Sum, Depends: []string{"aaa >=1"}, Category: lock.Main},
@@ -67,7 +69,7 @@ func TestCondaLockRoundTrip(t *testing.T) {
 	first := sample(t)
 	var out bytes.Buffer
 	require.NoError(t, first.WriteCondaLock(&out))
-	second, err := lock.Read(bytes.NewReader(out.Bytes()), "conda-lock.yml")
+	second, err := lock.Read(bytes.NewReader(out.Bytes()), "conda-lock.yml", lock.Options{})
 	require.NoError(t, err)
 	for _, s := range []conda.Subdir{conda.Linux64, conda.LinuxAarch64} {
 		want, err := first.Records(s, "dev")
@@ -93,6 +95,49 @@ func TestCondaLockRoundTrip(t *testing.T) {
 	require.NotContains(t, out.String(), "tk-12")
 }
 
+// Whatever a record has is in the file: also what will be added to it.
+func TestCondaLockKeepsRecords(t *testing.T) {
+	r := record(forge(), conda.Linux64, "a", "1", "0")
+	v := reflect.ValueOf(r).Elem()
+	for i := range v.NumField() {
+		f, name := v.Field(i), v.Type().Field(i).Name
+		switch {
+		case !f.IsZero():
+		case f.Kind() == reflect.String:
+			f.SetString("generic")
+		case f.Kind() == reflect.Int64:
+			f.SetInt(7)
+		case f.Type() == reflect.TypeFor[[]string]():
+			f.Set(reflect.ValueOf([]string{name}))
+		case f.Type() == reflect.TypeFor[map[string][]string]():
+			f.Set(reflect.ValueOf(map[string][]string{name: {"x"}}))
+		default:
+			t.Fatalf("%s: how is a %s written?", name, f.Type())
+		}
+	}
+	l, err := lock.New(nil, nil, lock.Platform{Subdir: conda.Linux64, Packages: lock.Packages([]*conda.Record{r})})
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, l.WriteCondaLock(&out))
+	back, err := lock.Read(&out, "written", lock.Options{})
+	require.NoError(t, err)
+	require.Equal(t, r, back.Platforms[0].Packages[0].Record)
+}
+
+func TestCondaLockKeepsNotes(t *testing.T) {
+	const metadata = "  time_metadata: {created_at: '2024-01-02T03:04:05Z'}\n  git_metadata: {git_sha: abc}\n  inputs_metadata: {environment.yml: {md5: a, sha256: b}}\n"
+	first, err := lock.Read(strings.NewReader("version: 1\nmetadata:\n  content_hash: {}\n  channels: []\n  platforms: [linux-64]\n  sources: []\n"+metadata+"package: []\n"), "x.yml", lock.Options{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{
+		"git_metadata": `{"git_sha":"abc"}`, "inputs_metadata": `{"environment.yml":{"md5":"a","sha256":"b"}}`, "time_metadata": `{"created_at":"2024-01-02T03:04:05Z"}`,
+	}, first.Notes)
+	var out bytes.Buffer
+	require.NoError(t, first.WriteCondaLock(&out))
+	back, err := lock.Read(&out, "written", lock.Options{})
+	require.NoError(t, err)
+	require.Equal(t, first, back)
+}
+
 func TestWriteCondaLock(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, sample(t).WriteCondaLock(&out))
@@ -112,6 +157,7 @@ func TestWriteCondaLock(t *testing.T) {
 	require.Contains(t, text, `
     conda2docker/record/https://conda.anaconda.org/conda-forge/noarch/pip-24.3-pyh_0.conda: '{"depends":["python >=3.8,<3.13.0a0","setuptools","python !=3.9.0"],"noarch":"python"}'
     conda2docker/record/https://example.com/own/linux-64/yes-1!2.0-0.conda: '{"channel":"own","depends":["python>=3"],"features":"c","track_features":["a","b"]}'
+    conda2docker/request/linux-64: '["spec python"]'
     conda2docker/virtual/linux-64: __cuda=12.4=0 __glibc=2.36=0
 `)
 	require.Contains(t, text, `
@@ -153,12 +199,26 @@ func TestRecordsAreInLinkOrder(t *testing.T) {
 	require.EqualError(t, err, "the lock has no packages for win-64: it has linux-64, linux-aarch64; lock the environment for it too")
 }
 
-func TestStale(t *testing.T) {
-	l, err := lock.New([]conda.Channel{forge()}, nil, lock.Platform{Subdir: conda.Linux64, ContentHash: "what was asked for"})
+func TestChanges(t *testing.T) {
+	request := []string{"channel https://conda.example/a", "channel https://conda.example/b", "spec python"}
+	l, err := lock.New([]conda.Channel{forge()}, nil, lock.Platform{Subdir: conda.Linux64, Request: request})
 	require.NoError(t, err)
-	require.False(t, l.Stale("what was asked for", conda.Linux64))
-	require.True(t, l.Stale("something else", conda.Linux64))
-	require.True(t, l.Stale("what was asked for", conda.LinuxAarch64))
+	p, err := l.Platform(conda.Linux64)
+	require.NoError(t, err)
+	require.True(t, p.Own())
+	require.Len(t, p.ContentHash, 64)
+	require.Empty(t, p.Changes(slices.Clone(request)))
+	require.Equal(t, []string{"- spec python", "+ spec numpy"}, p.Changes([]string{request[0], request[1], "spec numpy"}))
+	require.Equal(t, []string{"the same in another order"}, p.Changes([]string{request[1], request[0], request[2]}))
+
+	require.Len(t, p.Specs(), 1)
+	require.Equal(t, "python", p.Specs()[0].String())
+
+	var out bytes.Buffer
+	require.NoError(t, l.WriteCondaLock(&out))
+	back, err := lock.Read(&out, "written", lock.Options{})
+	require.NoError(t, err)
+	require.Equal(t, l.Platforms, back.Platforms)
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -178,10 +238,14 @@ func TestNewRefuses(t *testing.T) {
 func TestExplicit(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, sample(t).WriteExplicit(&out, conda.Linux64))
-	require.Equal(t, `# Made by conda2docker: the packages of an environment, in the order in which they are linked.
+	require.Equal(t, `# This file may be used to create an environment using:
+# $ conda create --name <env> --file <this file>
 # platform: linux-64
 # input_hash: `+sha256Sum+`
 # channels: conda-forge,https://example.com/own
+# conda2docker/virtual: __cuda=12.4=0 __glibc=2.36=0
+# conda2docker/request: ["spec python"]
+# created-by: conda2docker
 @EXPLICIT
 https://conda.anaconda.org/conda-forge/linux-64/openssl-3.4.0-hb_1.conda#sha256:`+sha256Sum+`
 https://conda.anaconda.org/conda-forge/linux-64/python-3.13.1-h_0_cp313.conda#sha256:`+sha256Sum+`
@@ -191,9 +255,13 @@ https://example.com/own/linux-64/yes-1!2.0-0.conda#sha256:`+sha256Sum+`
 # pip zzz==1.0 @ https://files.example.com/zzz-1.0-py3-none-any.whl --hash=sha256:`+sha256Sum+`
 `, out.String())
 
-	l, err := lock.Read(&out, "explicit.txt")
+	l, err := lock.Read(&out, "explicit.txt", lock.Options{})
 	require.NoError(t, err)
-	require.False(t, l.Stale(sha256Sum, conda.Linux64))
+	p, err := l.Platform(conda.Linux64)
+	require.NoError(t, err)
+	require.Equal(t, sha256Sum, p.ContentHash)
+	require.Empty(t, p.Changes([]string{"spec python"}))
+	require.Len(t, p.Virtual, 2)
 	records, err := l.Records(conda.Linux64)
 	require.NoError(t, err)
 	require.Len(t, records, 4)
@@ -215,7 +283,7 @@ https://conda.anaconda.org/conda-forge/noarch/zeta-2-0.tar.bz2#`+md5Sum+`
 https://conda.anaconda.org/conda-forge/linux-64/x264-1%21164.3095-h166bdaf_2.tar.bz2#`+sha256Sum+`
 https://user:secret@example.com/t/tk-1/ch/linux-64/alpha-1-0.conda
 /opt/pkgs/beta-1-0.conda
-`), "explicit.txt")
+`), "explicit.txt", lock.Options{})
 	require.NoError(t, err)
 	records, err := l.Records(conda.Linux64)
 	require.NoError(t, err)
@@ -250,7 +318,6 @@ func TestReadRefuses(t *testing.T) {
 		{"", "neither a conda-lock file"},
 		{"name: x\ndependencies: [a]\n", "neither a conda-lock file"},
 		{"a: [\n", "x.yml"},
-		{"version: 6\nenvironments: {}\npackages: []\n", "x.yml:1: a pixi.lock of version 6 cannot be read yet"},
 		{"version: 1000\nmetadata: {}\npackage: []\n", `x.yml:1: version "1000" of the format is not known`},
 		{replace("linux-64\n  dep", "osx-64\n  dep"), `x.yml:11: a: platform "osx-64" is not among metadata.platforms`},
 		{replace("manager: conda", "manager: npm"), `x.yml:10: a: manager "npm"`},
@@ -263,33 +330,48 @@ func TestReadRefuses(t *testing.T) {
 		{replace("dependencies: {}", "dependencies: [b]"), "x.yml:12: dependencies: want a mapping"},
 		{head + entry + entry, "x.yml:17: a for linux-64 is also in line 8"},
 		{replace("  category: main", "  name: b"), "x.yml:15: package: name is there twice"},
+		{replace("linux-64/a-1", "osx-64/a-1"), "x.yml:13: a: it is a package for osx-64, in an environment for linux-64"},
+		{strings.Replace(head, "[linux-64]", "[linux-64, linux-64]", 1), "x.yml:5: platforms: linux-64 is there twice"},
+		{strings.Replace(head, "  sources", "  custom_metadata: {conda2docker/virtual/linux-64: glibc}\n  sources", 1), "x.yml:6: custom_metadata conda2docker/virtual/linux-64: virtual package"},
+		{"version: 3\nmetadata: {}\npackage: []\n", "x.yml:1: a pixi.lock of version 3 is too old"},
+		{"environments: {}\npackages: []\n", `x.yml:1: version "" of pixi.lock is not known`},
+		{"version: 8\nenvironments: {}\npackages: []\n", `x.yml:1: version "8" of pixi.lock is not known: versions 4 to 7 are read`},
+		{"lockVersion: 1.0.0\npackages: {}\n", "neither a conda-lock file"},
+		{"@EXPLICIT\nhttps://example.com/linux-64/a-1-0.conda\nhttps://example.com/linux-64/a-2-0.conda\n", "x.yml:3: a-2-0.conda: a is also in line 2"},
+		{"# platform: linux-64\n@EXPLICIT\nhttps://example.com/osx-64/a-1-0.conda\n", "x.yml:3: a-1-0.conda: it is a package for osx-64, in an environment for linux-64"},
+		{"# conda2docker/request: [\n@EXPLICIT\n", "x.yml:1: reading"},
 		{head + "  - 7\n", "x.yml:8: package: want a mapping"},
 		{"@EXPLICIT\nnumpy=1.2\n", "x.yml:2: numpy=1.2: a URL"},
 		{"@EXPLICIT\nhttps://u:secret@example.com/linux-64/a-1-0.conda#abc\n", `x.yml:2: https://example.com/linux-64/a-1-0.conda#abc: md5 "abc"`},
 		{"# platform: 7\n@EXPLICIT\n", "x.yml:1: subdir"},
 	} {
-		_, err := lock.Read(strings.NewReader(c.in), "x.yml")
+		_, err := lock.Read(strings.NewReader(c.in), "x.yml", lock.Options{})
 		require.ErrorContains(t, err, c.want, c.in)
 		require.NotContains(t, err.Error(), "secret")
 	}
-	_, err := lock.ReadFile("no-such-file.yml")
+	_, err := lock.ReadFile("no-such-file.yml", lock.Options{})
 	require.ErrorContains(t, err, "reading the lock: ")
 }
 
 func FuzzRead(f *testing.F) {
 	f.Add("version: 1\nmetadata:\n  content_hash: {linux-64: x}\n  channels: [conda-forge]\n  platforms: [linux-64]\n  sources: [a]\npackage:\n" + entry)
 	f.Add("# platform: linux-64\n@EXPLICIT\nhttps://example.com/linux-64/a-1-0.conda#" + md5Sum + "\n# pip a==1 @ https://b/c --hash=sha256:" + sha256Sum + "\n")
+	f.Add(pixi7)
+	f.Add(pixi4)
 	f.Fuzz(func(t *testing.T, s string) {
-		l, err := lock.Read(strings.NewReader(s), "fuzzed")
+		l, err := lock.Read(strings.NewReader(s), "fuzzed", lock.Options{})
 		if err != nil || len(l.Platforms) == 0 || l.Platforms[0].Subdir == "" {
 			return
 		}
-		if isExplicit := strings.Contains(s, "@EXPLICIT"); isExplicit {
+		if lock.Detect([]byte(s)) == lock.Explicit {
 			return // such a file may lack checksums, which the other format wants
+		}
+		if _, err := l.Platform(l.Platforms[0].Subdir); err != nil || len(l.Platforms) > 1 {
+			return // a pixi.lock may name what cannot be had
 		}
 		var out, again bytes.Buffer
 		require.NoError(t, l.WriteCondaLock(&out))
-		back, err := lock.Read(bytes.NewReader(out.Bytes()), "written")
+		back, err := lock.Read(bytes.NewReader(out.Bytes()), "written", lock.Options{})
 		require.NoError(t, err, out.String())
 		require.NoError(t, back.WriteCondaLock(&again))
 		require.Equal(t, out.String(), again.String())

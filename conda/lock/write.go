@@ -36,6 +36,11 @@ metadata:
 	l.writeChannels(&b)
 	writeList(&b, "  platforms", "  ", platforms)
 	writeList(&b, "  sources", "  ", l.Sources)
+	for _, key := range notes() {
+		if l.Notes[key] != "" {
+			b.WriteString("  " + key + ": " + l.Notes[key] + "\n") // JSON is YAML too
+		}
+	}
 	if len(custom) > 0 {
 		writePairs(&b, "  custom_metadata", custom)
 	}
@@ -61,28 +66,8 @@ func (l *Lock) customMetadata() ([]pair, error) {
 		custom = map[string]string{}
 	}
 	for _, p := range l.Platforms {
-		if p.Subdir == "" {
-			return nil, errors.New("writing the lock: it does not say for which platform it is")
-		}
-		if len(p.Virtual) > 0 {
-			custom[virtualKey+string(p.Subdir)] = strings.Join(virtualTexts(p.Virtual), " ")
-		}
-		for _, k := range p.Packages {
-			if k.Record.MD5 == "" && k.Record.SHA256 == "" {
-				return nil, fmt.Errorf("writing the lock: %s has no checksum", k.Record)
-			}
-			e := entryOf(&p, k)
-			plain, err := e.record()
-			if err != nil {
-				return nil, fmt.Errorf("writing the lock: %s: %w", k.Record, err)
-			}
-			x, err := extraOf(k.Record, plain).text()
-			if err != nil {
-				return nil, fmt.Errorf("writing the lock: %s: %w", k.Record, err)
-			}
-			if x != "" {
-				custom[recordKey+k.Record.URL] = x
-			}
+		if err := p.customMetadata(custom); err != nil {
+			return nil, fmt.Errorf("writing the lock: %w", err)
 		}
 	}
 	pairs := make([]pair, 0, len(custom))
@@ -90,6 +75,42 @@ func (l *Lock) customMetadata() ([]pair, error) {
 		pairs = append(pairs, pair{key, custom[key]})
 	}
 	return pairs, nil
+}
+
+func (p *Platform) customMetadata(custom map[string]string) error {
+	if p.Subdir == "" {
+		return errors.New("it does not say for which platform it is")
+	}
+	if p.refusal != nil {
+		return p.refusal
+	}
+	if len(p.Virtual) > 0 {
+		custom[virtualKey+string(p.Subdir)] = strings.Join(virtualTexts(p.Virtual), " ")
+	}
+	texts := map[string]any{requestKey + string(p.Subdir): p.Request}
+	for _, k := range p.Packages {
+		if k.Record.MD5 == "" && k.Record.SHA256 == "" {
+			return fmt.Errorf("%s has no checksum", k.Record)
+		}
+		plain, err := entryOf(p, k).record()
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.Record, err)
+		}
+		texts[recordKey+k.Record.URL] = extraOf(k, plain)
+	}
+	for _, k := range p.Pip {
+		texts[pipKey+k.URL] = pipExtraOf(k)
+	}
+	for key, v := range texts {
+		text, err := jsonText(v)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		if text != "" {
+			custom[key] = text
+		}
+	}
+	return nil
 }
 
 func (l *Lock) writeChannels(b *strings.Builder) {

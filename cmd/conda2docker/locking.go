@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/lock"
+	"github.com/datalayer/conda2docker/conda/matchspec"
+)
+
+// assumedGlibc is the C library that packages may expect where no base image says it: that of the oldest distribution that is
+// widely supported (RHEL 8), as pixi assumes it too. The bases that are built on by default have a newer one.
+const assumedGlibc = "2.28"
+
+// locking is one run of the lock command.
+type locking struct {
+	options lockOptions
+	build   *build // reads, and resolves
+	old     *lock.Lock
+	said    map[string]bool // warnings, which are the same for each platform
+}
+
+func runLock(ctx context.Context, env environment, o lockOptions) error {
+	s, err := loadSettings(env.Getenv)
+	if err != nil {
+		return err
+	}
+	l := &locking{options: o, build: &build{options: o.build, settings: s, env: env, console: newConsole(env.Stderr, o.build.Progress)}, said: map[string]bool{}}
+	unlock, err := l.build.useCache(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if o.Check || len(o.Update) > 0 {
+		if l.old, err = lock.ReadFile(o.Lock, lock.Options{Environment: o.build.LockEnv}); err != nil {
+			return usageError{err}
+		}
+	}
+	var inputs []input
+	if err := l.build.console.stage("spec", func(*stage) (said string, err error) { inputs, said, err = l.read(ctx); return }); err != nil {
+		return err
+	}
+	if o.Check {
+		return l.check(ctx, inputs)
+	}
+	return l.lock(ctx, inputs)
+}
+
+// read reads the environment for each platform: what it asks for may differ.
+func (l *locking) read(ctx context.Context) ([]input, string, error) {
+	subdirs, err := l.subdirs(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if l.options.Format == lock.Explicit && !l.options.Check && len(subdirs) > 1 {
+		return nil, "", usageError{fmt.Errorf("a list of URLs is for one platform, and there are %s: choose one with --platform, or --format conda-lock", list(subdirs))}
+	}
+	inputs := make([]input, len(subdirs))
+	for i, s := range subdirs {
+		if inputs[i], err = l.readFor(ctx, s); err != nil {
+			return nil, "", err
+		}
+		for _, w := range inputs[i].warnings {
+			l.say(w)
+		}
+	}
+	if pip := inputs[0].env.Pip; len(pip) > 0 {
+		l.say(fmt.Sprintf("note: what pip installs (%s) is not in the lock: pip chooses it when the image is built", pipNames(pip)))
+	}
+	return inputs, fmt.Sprintf("%d conda and %d pip requirements for %s", len(inputs[0].env.Dependencies), len(inputs[0].env.Pip), list(subdirs)), nil
+}
+
+func (l *locking) say(text string) {
+	if !l.said[text] {
+		l.build.console.say("%s", text)
+	}
+	l.said[text] = true
+}
+
+func (l *locking) readFor(ctx context.Context, s conda.Subdir) (input, error) {
+	b := l.of(s)
+	in, err := b.readEnvironment(ctx)
+	if err == nil && in.lock != nil {
+		err = usageError{fmt.Errorf("%s is a lock already: want the environment file that it is to be made of", in.lockName)}
+	}
+	return in, err
+}
+
+// of is the build of one platform.
+func (l *locking) of(s conda.Subdir) *build {
+	b := *l.build
+	b.options.Subdir = s
+	return &b
+}
+
+// subdirs are the platforms to lock for: the flags', else the environment's, else those of the lock that is checked or updated.
+func (l *locking) subdirs(ctx context.Context) ([]conda.Subdir, error) {
+	if len(l.options.Subdirs) > 0 {
+		return l.options.Subdirs, nil
+	}
+	in, err := l.readFor(ctx, conda.Linux64)
+	if err != nil {
+		other, otherErr := l.readFor(ctx, conda.LinuxAarch64)
+		if otherErr != nil || len(other.env.Platforms) == 0 || slices.Contains(other.env.Platforms, conda.Linux64) {
+			return nil, err
+		}
+		in = other
+	}
+	named := in.env.Platforms
+	if len(named) == 0 && l.old != nil {
+		named = l.old.Subdirs()
+	}
+	var out []conda.Subdir
+	for _, s := range named {
+		if _, err := ociPlatform(s); err == nil {
+			out = append(out, s)
+		} else if len(in.env.Platforms) > 0 {
+			l.say(fmt.Sprintf("note: %s of the environment's platforms is left out: images are made for linux-64 and linux-aarch64", s))
+		}
+	}
+	if len(out) == 0 {
+		out = []conda.Subdir{conda.Linux64}
+	}
+	return out, nil
+}
+
+func list(subdirs []conda.Subdir) string {
+	texts := make([]string, len(subdirs))
+	for i, s := range subdirs {
+		texts[i] = string(s)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// system is what packages may expect on one platform, and what of it is only assumed.
+func (l *locking) system(ctx context.Context, s *stage, b *build, in input) (target, string, error) {
+	if b.options.CUDA != "" {
+		b.options.Accelerator = acceleratorCUDA
+	}
+	if b.options.Base != "" {
+		t, err := b.chooseTarget(ctx, s, in)
+		return t, "of base " + b.options.Base, err
+	}
+	of := newOverrides(b.env.LookupEnv, in.conda.VirtualPackages)
+	var t target
+	t.accelerator, t.reason = b.chooseAccelerator(in)
+	if t.accelerator == acceleratorCUDA && b.options.CUDA == "" && !of("CUDA").set {
+		return t, "", usageError{fmt.Errorf("the environment wants CUDA (%s): say which the driver will support with --cuda VERSION, or --accelerator cpu", t.reason)}
+	}
+	f := facts{Glibc: l.options.Glibc, CUDA: b.options.CUDA, CUDAArch: b.options.CUDAArch, Archspec: b.options.Archspec}
+	var assumed []string
+	if f.Glibc == "" {
+		f.Glibc = assumedGlibc
+		if !of("GLIBC").set {
+			assumed = append(assumed, "glibc "+assumedGlibc)
+		}
+	}
+	if of("LINUX").value == "" {
+		assumed = append(assumed, "Linux "+linuxVersion)
+	}
+	var err error
+	t.virtual, err = f.virtualPackages(b.options.Subdir, of)
+	if len(assumed) == 0 {
+		return t, "", err
+	}
+	return t, "assumed: " + strings.Join(assumed, ", ") + " (--base or --glibc say otherwise)", err
+}
+
+// lock resolves for each platform, and writes the lock when all are.
+func (l *locking) lock(ctx context.Context, inputs []input) error {
+	if err := l.checkNames(inputs); err != nil {
+		return err
+	}
+	var platforms []lock.Platform
+	for _, in := range inputs {
+		err := l.build.console.stage("resolve", func(s *stage) (string, error) {
+			p, said, err := l.resolve(ctx, s, in)
+			platforms = append(platforms, p)
+			return said, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	made, err := lock.New(inputs[0].channels, inputs[0].env.Files, platforms...)
+	if err != nil {
+		return err
+	}
+	if l.old != nil {
+		made = l.kept(made)
+	}
+	body, err := lockBody(made, l.options.Format)
+	if err != nil {
+		return err
+	}
+	if l.options.Output == "-" {
+		if _, err := l.build.env.Stdout.Write(body); err != nil {
+			return fmt.Errorf("writing the lock: %w", err)
+		}
+		return nil
+	}
+	return l.build.console.stage("write", func(*stage) (string, error) {
+		return l.options.Output, writeWhole(l.options.Output, body)
+	})
+}
+
+// kept is the new lock with the old one's other platforms, and says what has changed.
+func (l *locking) kept(made *lock.Lock) *lock.Lock {
+	if l.options.Format == lock.CondaLock {
+		made = made.With(l.old)
+	}
+	changes := lock.Diff(l.old, made)
+	if len(changes) == 0 {
+		l.build.console.say("nothing has changed")
+	}
+	for _, line := range diffLines(changes) {
+		l.build.console.say("%s", line)
+	}
+	return made
+}
+
+// checkNames refuses to update what there is not.
+func (l *locking) checkNames(inputs []input) error {
+	for _, name := range l.options.Update {
+		n, err := conda.ParsePackageName(name)
+		if err != nil {
+			return usageError{fmt.Errorf("--update: %w", err)}
+		}
+		if !l.has(n) && !slices.ContainsFunc(inputs, func(in input) bool {
+			return slices.ContainsFunc(in.env.Specs(), func(s matchspec.Spec) bool { return s.Name == n })
+		}) {
+			return usageError{fmt.Errorf("--update %s: neither %s nor the environment has a package of that name", name, l.options.Lock)}
+		}
+	}
+	return nil
+}
+
+func (l *locking) has(n conda.PackageName) bool {
+	return slices.ContainsFunc(l.old.Platforms, func(p lock.Platform) bool {
+		return slices.ContainsFunc(p.Packages, func(k lock.Package) bool { return k.Record.Name == n })
+	})
+}
+
+// resolve chooses the packages for one platform.
+func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platform, string, error) {
+	subdir := in.subdir
+	b := l.of(subdir)
+	fail := func(err error) (lock.Platform, string, error) {
+		return lock.Platform{}, "", fmt.Errorf("%s: %w", subdir, err)
+	}
+	env := resolved{subdir: subdir}
+	var assumed string
+	var err error
+	if env.target, assumed, err = l.system(ctx, s, b, in); err != nil {
+		return fail(err)
+	}
+	if env.client, err = b.client(in); err != nil {
+		return fail(err)
+	}
+	if l.old != nil {
+		env.favored = l.favored(subdir)
+	}
+	records, err := b.solve(ctx, s, in, env)
+	if err != nil {
+		return fail(err)
+	}
+	p := lock.Platform{Subdir: subdir, Request: in.request(subdir), Virtual: env.target.virtual, Packages: lock.Packages(records)}
+	said := fmt.Sprintf("%s: %d packages", subdir, len(records))
+	if assumed != "" {
+		said += "; " + assumed
+	}
+	return p, said, nil
+}
+
+// favored are the old lock's packages, but for those that shall be chosen anew.
+func (l *locking) favored(s conda.Subdir) []*conda.Record {
+	records, err := l.old.Records(s)
+	if err != nil {
+		return nil // it is new for this platform
+	}
+	return slices.DeleteFunc(slices.Clone(records), func(r *conda.Record) bool { return slices.Contains(l.options.Update, string(r.Name)) })
+}
+
+// check says whether the old lock is one of the environment, for every platform.
+func (l *locking) check(ctx context.Context, inputs []input) error {
+	var why []string
+	for _, in := range inputs {
+		virtual, err := l.checkedSystem(ctx, in)
+		if err != nil {
+			return err
+		}
+		found, err := staleness(l.old, in.subdir, in, virtual)
+		if err != nil {
+			return usageError{err}
+		}
+		for _, w := range found {
+			why = append(why, string(in.subdir)+": "+w)
+		}
+	}
+	if len(why) > 0 {
+		return staleLockError{fmt.Errorf("lock %s is stale:\n  %s", l.options.Lock, strings.Join(why, "\n  "))}
+	}
+	l.build.console.say("%s is up to date", l.options.Lock)
+	return nil
+}
+
+// checkedSystem is what a lock is held against: the system that the flags describe, else the one that the lock says it is for.
+func (l *locking) checkedSystem(ctx context.Context, in input) ([]conda.VirtualPackage, error) {
+	o := l.options
+	described := o.build.Base != "" || o.Glibc != "" || o.build.CUDA != "" || o.build.Archspec != "" || o.build.CUDAArch != ""
+	p, err := l.old.Platform(in.subdir)
+	if !described && err == nil && len(p.Virtual) > 0 {
+		return p.Virtual, nil
+	}
+	var t target
+	err = l.build.console.stage("system", func(s *stage) (said string, err error) { t, said, err = l.system(ctx, s, l.of(in.subdir), in); return })
+	return t.virtual, err
+}

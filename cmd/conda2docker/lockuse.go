@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/condarc"
+	"github.com/datalayer/conda2docker/conda/lock"
+	"github.com/datalayer/conda2docker/envspec"
+)
+
+// request is what a lock answers to, in words.
+func (in input) request(s conda.Subdir) []string {
+	return in.env.Request(envspec.RequestInput{Channels: in.channels, Subdir: s, Priority: cmp.Or(in.conda.Priority, condarc.Strict)})
+}
+
+// lockAlone is the lock that is given where environment files are expected, and its name: an image is made of what it says.
+func (b *build) lockAlone(files []envspec.File) (*lock.Lock, string, error) {
+	i := slices.IndexFunc(files, func(f envspec.File) bool { return lock.Detect(f.Data) != "" })
+	if i < 0 {
+		return nil, "", nil
+	}
+	if len(files) > 1 || b.options.Lock != "" {
+		return nil, "", usageError{fmt.Errorf("%s is a lock: give it alone, or with --lock beside the environment files that it is the lock of", files[i].Path)}
+	}
+	l, err := lock.Read(bytes.NewReader(files[i].Data), files[i].Path, lock.Options{Environment: b.options.LockEnv})
+	if err != nil {
+		return nil, "", usageError{err}
+	}
+	return l, files[i].Path, nil
+}
+
+// usableLock is the lock that the packages are taken from, and its name: nil where there is none yet, or a new one is wanted.
+func (b *build) usableLock(in input, t target) (*lock.Lock, string, error) {
+	if in.lock != nil {
+		l, err := b.fitting(in.lock, in.lockName, in, t)
+		return l, in.lockName, err
+	}
+	name := b.options.Lock
+	if name == "" {
+		return nil, "", nil
+	}
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the lock: %w", err)
+	}
+	if b.options.UpdateLock {
+		if lock.Detect(data) == lock.Pixi {
+			return nil, "", usageError{fmt.Errorf("--update-lock: %s is pixi's own, and would be written over: \"pixi update\" updates it, or name another file", name)}
+		}
+		return nil, "", nil
+	}
+	l, err := lock.Read(bytes.NewReader(data), name, lock.Options{Environment: b.options.LockEnv})
+	if err != nil {
+		return nil, "", usageError{err}
+	}
+	l, err = b.fitting(l, name, in, t)
+	return l, name, err
+}
+
+// fitting is the lock of the platform. It is refused where it is not one of the environment, or not one for the system.
+func (b *build) fitting(l *lock.Lock, name string, in input, t target) (*lock.Lock, error) {
+	why, err := staleness(l, b.options.Subdir, in, t.virtual)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if len(why) > 0 {
+		remedy := "--update-lock resolves anew"
+		if in.lock != nil {
+			remedy = "lock the environment anew, or choose another base"
+		}
+		return nil, staleLockError{fmt.Errorf("lock %s does not fit (%s):\n  %s", name, remedy, strings.Join(why, "\n  "))}
+	}
+	if err := canInstall(l, name, b.options.Subdir); err != nil {
+		return nil, err
+	}
+	return l.Only(b.options.Subdir)
+}
+
+// staleness says why a lock is not one of the environment for a system; nothing where it is. What was asked for is compared where
+// the lock says it; otherwise the lock's packages are held against what is asked for now.
+func staleness(l *lock.Lock, s conda.Subdir, in input, virtual []conda.VirtualPackage) ([]string, error) {
+	if !slices.ContainsFunc(l.Platforms, func(p lock.Platform) bool { return p.Subdir == s || p.Subdir == "" }) {
+		_, err := l.Platform(s)
+		return []string{err.Error()}, nil
+	}
+	p, err := l.Platform(s)
+	if err != nil {
+		return nil, err
+	}
+	specs := in.env.Specs()
+	var why []string
+	switch {
+	case p.Own() && in.lock != nil:
+		specs = p.Specs()
+		why = p.Beyond(virtual)
+	case p.Own():
+		why = append(p.Changes(in.request(s)), p.Beyond(virtual)...)
+	}
+	if len(why) > 0 {
+		return why, nil
+	}
+	return l.Misfits(s, specs, virtual) // one that is cut off is found so, too
+}
+
+// canInstall refuses a lock with packages that a build could only leave out, or not verify.
+func canInstall(l *lock.Lock, name string, s conda.Subdir) error {
+	pip, err := l.PipPackages(s)
+	if err != nil {
+		return usageError{err}
+	}
+	if len(pip) > 0 {
+		names := make([]string, len(pip))
+		for i, k := range pip {
+			names[i] = k.Name
+		}
+		return usageError{fmt.Errorf("%s has packages that pip installs (%s), which cannot be taken from a lock yet: ask for them in the pip section of an environment.yml, and lock that", name, strings.Join(names, ", "))}
+	}
+	records, err := l.Records(s)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", name, err)}
+	}
+	for _, r := range records {
+		if r.MD5 == "" && r.SHA256 == "" {
+			return usageError{fmt.Errorf("%s has no checksum of %s, so that what is fetched could not be verified: \"conda list --explicit --sha256\" writes them", name, r.FileName)}
+		}
+	}
+	return nil
+}
+
+// lockUsesCUDA says whether a lock has packages for CUDA.
+func lockUsesCUDA(l *lock.Lock, s conda.Subdir) bool {
+	records, err := l.Records(s)
+	return err == nil && slices.ContainsFunc(records, usesCUDA)
+}
+
+// lockBody is a lock as the bytes of its file.
+func lockBody(l *lock.Lock, format lock.Format) ([]byte, error) {
+	var body bytes.Buffer
+	if format == lock.Explicit {
+		err := l.WriteExplicit(&body, l.Platforms[0].Subdir)
+		return body.Bytes(), err
+	}
+	err := l.WriteCondaLock(&body)
+	return body.Bytes(), err
+}
