@@ -32,6 +32,7 @@ type Channel struct {
 
 	mu           sync.Mutex
 	archives     []Archive
+	shards       *Shards           // nil for none
 	files        map[string][]byte // by path below the channel
 	overrides    map[string][]byte
 	failures     []*failure
@@ -77,7 +78,7 @@ func (c *Channel) Add(t testing.TB, packages ...Package) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.archives = append(c.archives, added...)
-	files, err := channelFiles(c.archives)
+	files, err := channelFiles(c.archives, c.shards)
 	require.NoError(t, err)
 	c.files = files
 }

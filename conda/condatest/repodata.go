@@ -8,7 +8,7 @@ import (
 )
 
 // channelFiles are the files of a channel, by path: the archives, and each subdir's repodata.
-func channelFiles(archives []Archive) (map[string][]byte, error) {
+func channelFiles(archives []Archive, shards *Shards) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	subdirs := map[conda.Subdir][]Archive{conda.NoArchSubdir: nil} // a channel is one that has noarch
 	for _, a := range archives {
@@ -27,6 +27,11 @@ func channelFiles(archives []Archive) (map[string][]byte, error) {
 		}
 		if files[name+".bz2"], err = compressBzip2(plain); err != nil {
 			return nil, err
+		}
+		if shards != nil {
+			if err := shards.addShards(files, subdir, of); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return files, nil

@@ -1,13 +1,21 @@
 package condatest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
 	"github.com/tinylib/msgp/msgp"
+
+	"github.com/datalayer/conda2docker/conda"
 )
 
 // shardIndex is repodata_shards.msgpack.zst (CEP 16) in the making.
@@ -39,6 +47,108 @@ func (x *shardIndex) encode() []byte {
 		b = msgp.AppendBytes(msgp.AppendString(b, name), x.sums[i][:])
 	}
 	return b
+}
+
+// Shards say how a Channel has sharded repodata (CEP 16) beside the other forms.
+type Shards struct {
+	BaseURL       string // "" for the folder with the index
+	ShardsBaseURL string // relative to the index, or not; default "./shards/"
+}
+
+// Shard makes the channel serve shards too, in folders called shards.
+func (c *Channel) Shard(t testing.TB, s Shards) {
+	t.Helper()
+	c.mu.Lock()
+	c.shards = &s
+	c.mu.Unlock()
+	c.Add(t)
+}
+
+// Msgpack is a value of maps, lists, strings, numbers and bytes as msgpack in zstd, the form of shards and of their index.
+func Msgpack(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := compressZstd(appendMsgpack(nil, v))
+	require.NoError(t, err)
+	return b
+}
+
+// appendMsgpack writes a value; keys are sorted.
+func appendMsgpack(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case map[string]any:
+		b = msgp.AppendMapHeader(b, uint32(len(v)))
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			b = appendMsgpack(msgp.AppendString(b, key), v[key])
+		}
+		return b
+	case []any:
+		b = msgp.AppendArrayHeader(b, uint32(len(v)))
+		for _, item := range v {
+			b = appendMsgpack(b, item)
+		}
+		return b
+	case string:
+		return msgp.AppendString(b, v)
+	case []byte:
+		return msgp.AppendBytes(b, v)
+	case float64:
+		return msgp.AppendInt64(b, int64(v))
+	case int:
+		return msgp.AppendInt(b, v)
+	case bool:
+		return msgp.AppendBool(b, v)
+	}
+	return msgp.AppendNil(b)
+}
+
+// addShards adds a subdir's shards, and their index, to a channel's files.
+func (s Shards) addShards(files map[string][]byte, subdir conda.Subdir, archives []Archive) error {
+	index := shardIndex{subdir: string(subdir), base: s.BaseURL, shards: cmp.Or(s.ShardsBaseURL, "./shards/")}
+	names := map[string][]Archive{}
+	for _, a := range archives {
+		names[string(a.Record.Name)] = append(names[string(a.Record.Name)], a)
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		plain, err := repodataJSON(subdir, names[name])
+		if err != nil {
+			return err
+		}
+		var shard map[string]any
+		if err := json.Unmarshal(plain, &shard); err != nil {
+			return err
+		}
+		delete(shard, "info")
+		if err := sumsToBytes(shard); err != nil {
+			return err
+		}
+		body, err := compressZstd(appendMsgpack(nil, shard))
+		if err != nil {
+			return err
+		}
+		files[string(subdir)+"/shards/"+index.add(name, body)] = body
+	}
+	body, err := compressZstd(index.encode())
+	files[string(subdir)+"/repodata_shards.msgpack.zst"] = body
+	return err
+}
+
+// sumsToBytes makes bytes of a shard's checksums.
+func sumsToBytes(shard map[string]any) error {
+	for _, section := range []string{"packages", "packages.conda"} {
+		records, _ := shard[section].(map[string]any)
+		for _, r := range records {
+			record, _ := r.(map[string]any)
+			for _, key := range []string{"md5", "sha256"} {
+				text, _ := record[key].(string)
+				sum, err := hex.DecodeString(text)
+				if err != nil {
+					return err
+				}
+				record[key] = sum
+			}
+		}
+	}
+	return nil
 }
 
 // writeShards writes a subdir's shards, and their index.

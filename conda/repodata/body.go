@@ -62,11 +62,14 @@ func (e entry) source(s state, store func(state) error) (source, error) {
 
 // packed is a pack with the place that its archives are at.
 func (e entry) packed(p *pack) (source, error) {
-	base, err := e.url, error(nil)
-	if p.base != "" {
-		base, err = resolveBase(e.url, p.base)
+	if p.base == "" {
+		return located{p, e.url}, nil
 	}
-	return located{p, base}, err
+	base, err := resolveBase(e.url, p.base)
+	if err != nil {
+		return nil, fmt.Errorf("base_url: %w", err)
+	}
+	return located{p, base}, nil
 }
 
 // located is a pack whose archives are at a place.
@@ -219,7 +222,7 @@ func (e entry) read(body io.Reader, s state, create func() (packFile, error)) (*
 		if err == nil && len(text) <= e.memory {
 			return readText(text)
 		}
-		if err != nil && !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		if err != nil && !errors.Is(err, zstd.ErrDecoderSizeExceeded) && !errors.Is(err, zstd.ErrWindowSizeExceeded) {
 			return nil, err
 		}
 		body = bytes.NewReader(packed)
@@ -248,7 +251,7 @@ func (e entry) read(body io.Reader, s state, create func() (packFile, error)) (*
 func readSmall(packed []byte, variant string, limit int) ([]byte, error) {
 	switch filepath.Ext(variant) {
 	case ".zst":
-		d, err := newUnpacker(limit)
+		d, err := newUnpacker(max(limit, 8<<20)) // a window is not larger either
 		if err != nil {
 			return nil, err
 		}

@@ -9,8 +9,8 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -56,23 +56,28 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 // fileBlocks are the blocks of a file.
 type fileBlocks struct {
 	file    io.ReaderAt
-	places  []byte // placeSize bytes for each block
-	buffers sync.Pool
+	places  []byte             // placeSize bytes for each block
+	buffers chan *blockBuffers // for as many as can use them at once
 }
 
 // blockBuffers are what reading a block needs for a while.
 type blockBuffers struct{ packed, plain []byte }
+
+func newFileBlocks(file io.ReaderAt, places []byte) *fileBlocks {
+	f := &fileBlocks{file: file, places: places, buffers: make(chan *blockBuffers, runtime.GOMAXPROCS(0))}
+	for range cap(f.buffers) {
+		f.buffers <- &blockBuffers{}
+	}
+	return f
+}
 
 func (f *fileBlocks) read(block, from, to uint32) (string, error) {
 	if int(block) >= len(f.places)/placeSize {
 		return "", errDamaged
 	}
 	place := f.places[int(block)*placeSize:]
-	buffers, ok := f.buffers.Get().(*blockBuffers)
-	if !ok {
-		buffers = &blockBuffers{plain: make([]byte, blockLimit)}
-	}
-	defer f.buffers.Put(buffers)
+	buffers := <-f.buffers
+	defer func() { f.buffers <- buffers }()
 	length := int(binary.LittleEndian.Uint32(place[8:]))
 	buffers.packed = slices.Grow(buffers.packed[:0], length)[:length]
 	packed := buffers.packed
@@ -134,7 +139,7 @@ func readPack(f *os.File, name string) (*pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pack{table: t, blocks: &fileBlocks{file: f, places: body[:count*placeSize]}, file: name}, nil
+	return &pack{table: t, blocks: newFileBlocks(f, body[:count*placeSize]), file: name}, nil
 }
 
 // packFile is a file for a pack: one that is renamed to its name when it is whole, or removed.

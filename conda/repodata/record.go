@@ -114,18 +114,18 @@ func noArchKind(text string) conda.NoArch {
 func resolveBase(folder, base string) (string, error) {
 	from, err := url.Parse(folder + "/")
 	if err != nil {
-		return "", fmt.Errorf("base_url: %w", err)
+		return "", err
 	}
 	clean, _, _ := fetch.SplitURL(base)
 	to, err := from.Parse(clean)
 	if err != nil {
-		return "", errors.New("base_url: the URL does not parse")
+		return "", errors.New("the URL does not parse")
 	}
 	switch to.Scheme {
 	case "http", "https", from.Scheme:
 		return strings.TrimRight(to.String(), "/"), nil
 	}
-	return "", fmt.Errorf("base_url: a %s: URL, in a channel that is not", to.Scheme)
+	return "", fmt.Errorf("a %s: URL, in a channel that is not", to.Scheme)
 }
 
 // escape makes a file name part of a URL. What need not be escaped is not: other tools write such URLs into locks.
