@@ -6,6 +6,7 @@
 //   - Hard links inside of a package stay hard links; conda links every file to its package cache.
 //   - A path of the type "directory" is made (conda refuses the package) and is not among the record's files.
 //   - A string of more than 1 MiB in a binary file has its prefix replaced even if no NUL ends it, as rattler does it.
+//   - A prefix that holds the placeholder, /opt/conda for /opt, is put once in a first line "#!/opt/…"; conda puts it twice.
 //   - A NUL of UTF-16 and UTF-32 is looked for where a character may begin, and not in the middle of two.
 //   - A file that an entry point takes the place of is listed once.
 //   - sha256_in_prefix is that of the bytes in the prefix, also where info/paths.json has another one, of which it warns.

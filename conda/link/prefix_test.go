@@ -12,10 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wholeText is what conda does to a text file, over the whole file.
+// wholeText is what conda does to a text file, over the whole file; but conda puts a prefix that holds the placeholder twice
+// in a first line, also where there is no space to be escaped.
 func wholeText(data []byte, placeholder, prefix string) []byte {
 	for _, e := range encodings {
-		if end := bytes.IndexByte(data, '\n'); end >= 0 && end < maxLine {
+		if end := bytes.IndexByte(data, '\n'); end >= 0 && end < maxLine && strings.Contains(prefix, " ") {
 			line := bytes.ReplaceAll(data[:end], e.encode("#!"+placeholder), e.encode("#!"+strings.ReplaceAll(prefix, " ", `\ `)))
 			data = append(bytes.Clone(line), data[end:]...)
 		}
@@ -195,6 +196,7 @@ func FuzzPrefix(f *testing.F) {
 	f.Add([]byte("a/place/x:/place/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy/place\x00/place"), "/place", "/p", []byte{2, 2, 2, 2, 2, 2})
 	f.Add(append(encode16("/place/x", binary.LittleEndian), encode16("\x00/place", binary.BigEndian)...), "/place", "/p", []byte{3})
 	f.Add(append(encode32("/place/x\x00", binary.LittleEndian), encode32("/place\x00", binary.BigEndian)...), "/place", "/p", []byte{1, 1})
+	f.Add([]byte("#!/opt/bin/python\n/opt"), "/opt", "/opt/conda", []byte{5})
 	f.Add([]byte("aaaaaaaaaaaa\x00aaa"), "aa", "a", []byte{1, 1, 1, 1, 1})
 	f.Fuzz(func(t *testing.T, data []byte, placeholder, prefix string, cuts []byte) {
 		if placeholder == "" || strings.ContainsRune(placeholder, 0) || len(placeholder) > 300 || len(prefix) > 300 || len(data) > 1<<16 {
