@@ -46,7 +46,8 @@ func TestVirtualPackages(t *testing.T) {
 		{gpu, conda.Linux64, "CONDA_OVERRIDE_CUDA_ARCH=", nil, "__archspec=1=x86_64_v3 __cuda=12.6=0 __glibc=2.35=0 __linux=4.18=0 __unix=0=0"},
 		{cpu, conda.Linux64, "CONDA_OVERRIDE_CUDA_ARCH=9.0", nil, "__archspec=1=x86_64 __glibc=2.36=0 __linux=4.18=0 __unix=0=0"},
 		{
-			gpu, conda.Linux64, "CONDA_OVERRIDE_CUDA=12.8", map[string]string{"cuda": "11.0", "glibc": "", "linux": "6.1"},
+			gpu, conda.Linux64, "CONDA_OVERRIDE_CUDA=12.8",
+			map[string]string{"cuda": "11.0", "glibc": "", "linux": "6.1"},
 			"__archspec=1=x86_64_v3 __cuda=12.8=0 __cuda_arch=8.6=0 __linux=6.1=0 __unix=0=0",
 		},
 		{cpu, conda.Linux64, "CONDA_OVERRIDE_UNIX=9 CONDA_OVERRIDE_WIN=10 CONDA_OVERRIDE_OSX=13.0", nil, "__archspec=1=x86_64 __glibc=2.36=0 __linux=4.18=0 __unix=0=0"},

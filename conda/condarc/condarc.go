@@ -25,7 +25,7 @@
 // CURL_CA_BUNDLE and SSL_CERT_FILE, else the system's (SSL_CERT_DIR included). truststore is the system's, or SSL_CERT_FILE.
 // So mamba reads them too; Python's requests, and conda with it, would prefer the environment to ssl_verify.
 //
-// Warnings name what is set and not honoured: create_default_packages, default_python, disallowed_packages, pinned_packages,
+// Warnings name what is set and not honoured: cacert_path (mamba's), create_default_packages, default_python, disallowed_packages, pinned_packages,
 // signing_metadata_url_base, subdir, subdirs, track_features, use_local, use_only_tar_bz2, and plugins of authentication in
 // channel_settings. Other keys say nothing of where packages come from; they are passed over in silence.
 //

@@ -14,6 +14,7 @@ import (
 // ignored are the keys that say something of what is installed, or from where, and are not honoured, with what there is instead. A key
 // that is set to nothing, or to false, asks for nothing.
 var ignored = map[string]string{
+	"cacert_path":               "name the file in ssl_verify",
 	"create_default_packages":   "name the packages in the environment",
 	"default_python":            "name python in the environment",
 	"disallowed_packages":       "what is installed is what the environment asks for and needs",

@@ -3,8 +3,12 @@ package fetch_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"fmt"
 	"io"
+	"io/fs"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -346,4 +350,38 @@ func TestRegistryThroughAProxy(t *testing.T) {
 	_, err := get(c, "oci://registry.invalid/forge/noarch/repodata.json")
 	require.Error(t, err)
 	require.Contains(t, asked, "CONNECT registry.invalid:443")
+}
+
+// Docker's credentials are in no error, log, progress or file.
+func TestRegistrySecretsAreNowhere(t *testing.T) {
+	const secret = "S3cr3tS3cr3t"
+	r, source := newRegistry(t), ociChannel(t)
+	at := r.mirror(t, source, "forge")
+	r.protect(func(req *http.Request) bool {
+		_, password, _ := req.BasicAuth()
+		return password == secret
+	}, nil)
+	docker, dir := t.TempDir(), t.TempDir()
+	t.Setenv("DOCKER_CONFIG", docker)
+	auth := base64.StdEncoding.EncodeToString([]byte("me:" + secret))
+	require.NoError(t, os.WriteFile(filepath.Join(docker, "config.json"), []byte(`{"auths": {"`+r.host+`": {"auth": "`+auth+`"}}}`), 0o600))
+	var seen bytes.Buffer
+	o := fetch.Options{Retries: -1, Registries: authn.DefaultKeychain, Log: slog.New(slog.NewTextHandler(&seen, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	c := client(t, o)
+	record := *source.Record(t, "old-style")
+	record.URL = at + "/linux-64/" + record.FileName
+	_, err := (&fetch.Archives{Client: c, Dir: dir}).Fetch(t.Context(), &record, func(p fetch.Progress) { fmt.Fprintf(&seen, "%+v\n", p) })
+	require.NoError(t, err)
+	for _, wrong := range []string{"/noarch/none-1-0.conda", "/noarch/Upper-1-0.conda"} {
+		_, err = get(c, at+wrong)
+		require.Error(t, err)
+		fmt.Fprintf(&seen, "%v %+v %#v\n", err, err, err)
+	}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		seen.WriteString(path)
+		return err
+	}))
+	require.Contains(t, seen.String(), "old-style")
+	require.NotContains(t, seen.String(), secret)
+	require.NotContains(t, seen.String(), auth)
 }

@@ -41,7 +41,7 @@ func newTransport(o Options) (*http.Transport, error) {
 		DialContext:         (&net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:     conf,
 		TLSHandshakeTimeout: o.ConnectTimeout,
-		MaxIdleConnsPerHost: 16,
+		MaxIdleConnsPerHost: 64, // shards are asked for by fifty at once
 		IdleConnTimeout:     90 * time.Second,
 		ForceAttemptHTTP2:   true,
 		DisableCompression:  true, // sums and ranges are those of the bytes that are sent
