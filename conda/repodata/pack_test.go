@@ -60,7 +60,7 @@ func TestLargeRepodataIsPacked(t *testing.T) {
 	o := options(t, fetch.Options{}, c.Channel())
 	want := open(t, o)
 	require.Len(t, records(t, want, "n003"), 8)
-	require.Equal(t, "n003-1-0.conda", records(t, want, "n003")[1].FileName)
+	require.Equal(t, "n003-1-0.conda", records(t, want, "n003")[0].FileName)
 	require.Empty(t, packs(t, o))
 
 	o = options(t, fetch.Options{}, c.Channel()).WithMemory(1000)

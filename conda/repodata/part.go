@@ -109,7 +109,7 @@ func (g *group) load(ctx context.Context, p *part, s source, name conda.PackageN
 	if err := s.read(ctx, r); err != nil {
 		return err
 	}
-	g.read, g.records = true, r.records
+	g.read, g.records = true, r.inOrder()
 	return nil
 }
 

@@ -28,6 +28,7 @@ type reader struct {
 	checked  string         // a spelling of the name
 	section  section        // that is being read
 	twins    map[string]int // by file name without extension; nil in the first section, which has none
+	first    int            // how many records the first section has
 	versions map[string]version.Version
 	room     []conda.Record // that were allocated together
 }
@@ -40,11 +41,29 @@ func (r *reader) startSection(of section) {
 	}
 	r.section = of
 	if r.twins == nil {
-		r.twins = make(map[string]int, len(r.records))
+		r.twins, r.first = make(map[string]int, len(r.records)), len(r.records)
 		for i, record := range r.records {
 			r.twins[stem(record.FileName)] = i
 		}
 	}
+}
+
+// inOrder is the records as rattler has them, whose choice among equals is the first: those of the first section and of the others merged
+// by file name, as if each were sorted.
+func (r *reader) inOrder() []*conda.Record {
+	if r.twins == nil || r.first == len(r.records) {
+		return r.records
+	}
+	out := make([]*conda.Record, 0, len(r.records))
+	a, b := r.records[:r.first], r.records[r.first:]
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].FileName <= b[0].FileName {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
 }
 
 func stem(fileName string) string {

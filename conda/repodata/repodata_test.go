@@ -93,7 +93,7 @@ func TestOrderOfRecords(t *testing.T) {
 	)
 	second := condatest.NewChannel(t, tool("9", condatest.Conda, ""))
 	x := open(t, options(t, fetch.Options{}, second.Channel(), first.Channel(), second.Channel()))
-	require.Equal(t, "tool-9-0.conda tool-1-0.tar.bz2 tool-2-0.conda tool-3-0.tar.bz2 tool-0-0.conda tool-0.1-0.conda",
+	require.Equal(t, "tool-9-0.conda tool-0-0.conda tool-1-0.tar.bz2 tool-2-0.conda tool-3-0.tar.bz2 tool-0.1-0.conda",
 		files(t, x, "tool"))
 }
 
