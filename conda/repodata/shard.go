@@ -99,7 +99,8 @@ func (s *shardReader) sum(n int) (string, error) {
 	if len(b) != n {
 		return "", fmt.Errorf("a checksum of %d bytes", len(b))
 	}
-	return hex.EncodeToString(b), nil
+	var text [64]byte
+	return string(text[:hex.Encode(text[:], b)]), nil
 }
 
 // integer reads a whole number; what is none counts as 0.

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -34,8 +34,15 @@ type shards struct {
 	dir    string // where shards are kept, by their sum; "" for nowhere
 	base   string // URL of the folder with the archives
 	at     string // URL of the folder with the shards
-	sums   map[string][sha256.Size]byte
+	index  []shard
 	unzip  *zstd.Decoder
+	room   sync.Pool // of what shards are decompressed into
+}
+
+// shard is an entry of the index. They are sorted: an index has tens of thousands, of which a hundred are looked at.
+type shard struct {
+	name string
+	sum  []byte
 }
 
 // openShards reads the index of a subdir, which is compressed.
@@ -44,7 +51,7 @@ func openShards(packed []byte, subdirURL string) (*shards, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := unpack(d, packed)
+	body, err := unpack(d, packed, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +65,7 @@ func openShards(packed []byte, subdirURL string) (*shards, error) {
 
 // parseShards reads the index of a subdir.
 func parseShards(body []byte, subdirURL string) (*shards, error) {
-	x := &shards{base: subdirURL, at: subdirURL, sums: map[string][sha256.Size]byte{}}
+	x := &shards{base: subdirURL, at: subdirURL}
 	s := newShardReader(body)
 	err := s.object(func(key string) error {
 		switch key {
@@ -70,6 +77,8 @@ func parseShards(body []byte, subdirURL string) (*shards, error) {
 		case "info":
 			return x.parseInfo(s, subdirURL)
 		case "shards":
+			n, _, _ := msgp.ReadMapHeaderBytes(s.rest) // an error is told of next
+			x.index = make([]shard, 0, min(int(n), len(s.rest)/(sha256.Size+2)))
 			return s.object(func(name string) error {
 				b, rest, err := msgp.ReadBytesZC(s.rest)
 				if err != nil {
@@ -79,7 +88,7 @@ func parseShards(body []byte, subdirURL string) (*shards, error) {
 				if len(b) != sha256.Size {
 					return fmt.Errorf("a sum of %d bytes", len(b))
 				}
-				x.sums[strings.ToLower(name)] = [sha256.Size]byte(b)
+				x.index = append(x.index, shard{name: strings.ToLower(name), sum: b})
 				return nil
 			})
 		}
@@ -87,6 +96,10 @@ func parseShards(body []byte, subdirURL string) (*shards, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	byName := func(a, b shard) int { return strings.Compare(a.name, b.name) }
+	if !slices.IsSortedFunc(x.index, byName) {
+		slices.SortStableFunc(x.index, byName)
 	}
 	return x, nil
 }
@@ -111,12 +124,24 @@ func (x *shards) parseInfo(s *shardReader, subdirURL string) error {
 	})
 }
 
-func (x *shards) has(name string) bool {
-	_, ok := x.sums[name]
-	return ok
+// sum is that of the shard of a name, nil where there is none.
+func (x *shards) sum(name string) []byte {
+	i, ok := slices.BinarySearchFunc(x.index, name, func(s shard, name string) int { return strings.Compare(s.name, name) })
+	if !ok {
+		return nil
+	}
+	return x.index[i].sum
 }
 
-func (x *shards) allNames() []string { return slices.Collect(maps.Keys(x.sums)) }
+func (x *shards) has(name string) bool { return x.sum(name) != nil }
+
+func (x *shards) allNames() []string {
+	all := make([]string, 0, len(x.index))
+	for _, s := range x.index {
+		all = append(all, s.name)
+	}
+	return all
+}
 
 // removed is not known before a shard is read.
 func (x *shards) removed(string) bool { return false }
@@ -126,31 +151,35 @@ func (x *shards) baseURL() string { return x.base }
 
 // read reads the records of a name from its shard, which is fetched if it has not been.
 func (x *shards) read(ctx context.Context, r *reader) error {
-	sum, ok := x.sums[string(r.name)]
-	if !ok {
+	sum := x.sum(string(r.name))
+	if sum == nil {
 		return nil
 	}
-	hexSum := hex.EncodeToString(sum[:])
-	packed, err := x.get(ctx, sum, hexSum+".msgpack.zst")
+	file := shardFile(sum)
+	packed, err := x.get(ctx, sum, file)
 	if err != nil {
 		return fmt.Errorf("the shard of %s: %w", r.name, err)
 	}
-	body, err := unpack(x.unzip, packed)
+	room, _ := x.room.Get().([]byte)
+	body, err := unpack(x.unzip, packed, room[:0])
 	if err == nil {
 		err = r.readShard(body)
+		x.room.Put(body) //nolint:staticcheck // a slice's header is small beside what it holds
 	}
 	if err != nil {
-		return fmt.Errorf("the shard of %s: %s/%s.msgpack.zst does not parse: %w", r.name, x.at, hexSum, err)
+		return fmt.Errorf("the shard of %s: %s/%s does not parse: %w", r.name, x.at, file, err)
 	}
 	return nil
 }
 
+func shardFile(sum []byte) string { return hex.EncodeToString(sum) + ".msgpack.zst" }
+
 // get is a shard from the cache, or from the channel.
-func (x *shards) get(ctx context.Context, sum [sha256.Size]byte, file string) ([]byte, error) {
+func (x *shards) get(ctx context.Context, sum []byte, file string) ([]byte, error) {
 	path := ""
 	if x.dir != "" {
 		path = filepath.Join(x.dir, file)
-		if b, err := os.ReadFile(path); err == nil && sha256.Sum256(b) == sum {
+		if b, err := os.ReadFile(path); err == nil && sha256.Sum256(b) == [sha256.Size]byte(sum) {
 			return b, nil
 		}
 	}
@@ -159,9 +188,9 @@ func (x *shards) get(ctx context.Context, sum [sha256.Size]byte, file string) ([
 	if err != nil {
 		return nil, err
 	}
-	if got := sha256.Sum256(b); got != sum {
+	if got := sha256.Sum256(b); got != [sha256.Size]byte(sum) {
 		return nil, &fetch.ChecksumError{
-			Name: file, URL: fetch.Redact(url), Algorithm: "sha256", Want: hex.EncodeToString(sum[:]), Got: hex.EncodeToString(got[:]),
+			Name: file, URL: fetch.Redact(url), Algorithm: "sha256", Want: hex.EncodeToString(sum), Got: hex.EncodeToString(got[:]),
 		}
 	}
 	if path != "" {
@@ -172,36 +201,36 @@ func (x *shards) get(ctx context.Context, sum [sha256.Size]byte, file string) ([
 
 // keepShard writes a shard into the cache. It is not an error where that cannot be done.
 func keepShard(path string, b []byte) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	temp := filepath.Join(filepath.Dir(filepath.Dir(path)), fmt.Sprintf(".tmp-%d-%s", os.Getpid(), filepath.Base(path)))
+	err := os.WriteFile(temp, b, 0o644)
+	if err == nil {
+		err = os.Rename(temp, path)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		_ = os.Remove(temp)
 	}
 }
 
-// tidy removes shards that were not used for a while and that the index does not name.
+// tidy removes shards that are old and that the index does not name.
 func (x *shards) tidy() {
 	entries, err := os.ReadDir(x.dir)
 	if err != nil {
 		return
 	}
-	named := make(map[string]bool, len(x.sums))
-	for _, sum := range x.sums {
-		named[hex.EncodeToString(sum[:])+".msgpack.zst"] = true
-	}
+	old := map[string]bool{}
 	for _, e := range entries {
-		if named[e.Name()] {
-			continue
-		}
 		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > shardsKept {
-			_ = os.Remove(filepath.Join(x.dir, e.Name())) // it is in no one's way
+			old[e.Name()] = true
 		}
+	}
+	if len(old) == 0 {
+		return
+	}
+	for _, s := range x.index {
+		delete(old, shardFile(s.sum))
+	}
+	for name := range old {
+		_ = os.Remove(filepath.Join(x.dir, name)) // it is in no one's way
 	}
 }
 
@@ -212,7 +241,7 @@ func getAll(ctx context.Context, client *fetch.Client, url string, limit int64) 
 		if err != nil {
 			return nil, err
 		}
-		b, err := io.ReadAll(resp.Body)
+		b, err := readAll(resp.Body, resp.Size)
 		resp.Body.Close()
 		if err == nil {
 			return b, nil
@@ -223,13 +252,23 @@ func getAll(ctx context.Context, client *fetch.Client, url string, limit int64) 
 	}
 }
 
-// unpack decompresses a shard or an index, which may be a bomb.
-func unpack(d *zstd.Decoder, packed []byte) ([]byte, error) {
+// readAll reads a body of a size that is known, or else of any.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	if size <= 0 || size > shardLimit {
+		return io.ReadAll(r)
+	}
+	b := make([]byte, size)
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+// unpack decompresses a shard or an index, which may be a bomb, into room if it is enough.
+func unpack(d *zstd.Decoder, packed, room []byte) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(packed); err == nil && h.HasFCS && h.FrameContentSize > uint64(len(packed))*1000+1<<16 {
 		return nil, fmt.Errorf("it is %d bytes that claim to be %d", len(packed), h.FrameContentSize)
 	}
-	return d.DecodeAll(packed, nil)
+	return d.DecodeAll(packed, room)
 }
 
 // newUnpacker decompresses into so many bytes at most.
