@@ -555,6 +555,22 @@ func TestAgain(t *testing.T) {
 	require.Equal(t, firstPkg, secondPkg)
 }
 
+// BenchmarkSmallText is many small text files with a prefix, as python packages of conda-build have them.
+func BenchmarkSmallText(b *testing.B) {
+	var files []condatest.File
+	for i := range 1000 {
+		body := "#!" + condatest.Placeholder + "/bin/python\n" + strings.Repeat("some text\n", 50)
+		files = append(files, condatest.File{Path: fmt.Sprintf("bin/%d", i), Body: body, Prefix: condatest.Text})
+	}
+	p := condatest.Package{Name: "demo", Files: files}
+	path, rec := p.File(b, b.TempDir()), p.Archive(b).Record
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := link.Files(b.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
+		require.NoError(b, err)
+	}
+}
+
 // BenchmarkFiles tells MB of unpacked files per second, of one core, without compressing them again.
 func BenchmarkFiles(b *testing.B) {
 	body := make([]byte, 1<<20)

@@ -23,6 +23,7 @@ type replacement struct {
 	mode        mode
 	placeholder string
 	prefix      string
+	size        int64 // of the file, to spare memory where it is small; 0 where it is not known
 
 	// maxString is the longest string of a binary file that is looked through for its end before its bytes are let go.
 	// conda, which has the whole file at hand, leaves a string alone that no NUL ends; one that is longer than this is
@@ -44,7 +45,7 @@ func (p replacement) binary(src io.Reader) io.Reader {
 		limit = 1 << 20
 	}
 	for _, e := range encodings {
-		src = &rewriter{src: src, from: e.encode(p.placeholder), to: e.encode(p.prefix), nul: e.width, maxString: limit}
+		src = &rewriter{src: src, from: e.encode(p.placeholder), to: e.encode(p.prefix), step: p.step(), nul: e.width, maxString: limit}
 	}
 	return src
 }
@@ -54,9 +55,17 @@ func (p replacement) text(src io.Reader) io.Reader {
 		if strings.Contains(p.prefix, " ") {
 			src = p.escapeShebang(src, e)
 		}
-		src = &rewriter{src: src, from: e.encode(p.placeholder), to: e.encode(p.prefix)}
+		src = &rewriter{src: src, from: e.encode(p.placeholder), to: e.encode(p.prefix), step: p.step()}
 	}
 	return shortenShebang(src)
+}
+
+// step is how much of the file is looked through at a time.
+func (p replacement) step() int {
+	if p.size <= 0 {
+		return chunk
+	}
+	return int(max(512, min(p.size+1, chunk)))
 }
 
 // maxLine bounds what is looked at for a shebang line.
@@ -93,6 +102,15 @@ const maxShebang = 127
 // every further occurrence of that line is replaced, too.
 func shortenShebang(src io.Reader) io.Reader {
 	return &deferred{open: func() (io.Reader, error) {
+		start := make([]byte, len("#!"))
+		n, err := io.ReadFull(src, start)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, err
+		}
+		src = io.MultiReader(bytes.NewReader(start[:n]), src)
+		if string(start[:n]) != "#!" {
+			return src, nil
+		}
 		b := bufio.NewReaderSize(src, maxLine)
 		head, err := b.Peek(maxLine)
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -110,7 +128,7 @@ func shortenShebang(src io.Reader) io.Reader {
 			return b, nil
 		}
 		short := append([]byte("#!/usr/bin/env "), m[2][slash+1:]...)
-		return &rewriter{src: b, from: bytes.Clone(m[1]), to: append(short, m[3]...)}, nil
+		return &rewriter{src: b, from: bytes.Clone(m[1]), to: append(short, m[3]...), step: chunk}, nil
 	}}
 }
 
@@ -131,7 +149,7 @@ func (d *deferred) Read(p []byte) (int, error) {
 	return d.r.Read(p)
 }
 
-// chunk is how much of a file is looked through at a time.
+// chunk is how much of a large file is looked through at a time.
 const chunk = 64 << 10
 
 // rewriter replaces from with to in a stream. With nul = 0 that is all. With a nul of 1, 2 or 4 bytes, the width of a
@@ -139,6 +157,7 @@ const chunk = 64 << 10
 type rewriter struct {
 	src       io.Reader
 	from, to  []byte
+	step      int // bytes that are read at a time
 	nul       int
 	maxString int
 
@@ -190,13 +209,13 @@ func (r *rewriter) fill() {
 		return
 	}
 	at := len(r.in)
-	if cap(r.in)-at < chunk {
-		if len(r.buf) < at+chunk {
-			r.buf = make([]byte, max(2*chunk, 2*at+chunk))
+	if cap(r.in)-at < r.step {
+		if len(r.buf) < at+r.step {
+			r.buf = make([]byte, 2*(at+r.step))
 		}
 		r.in = r.buf[:copy(r.buf, r.in)]
 	}
-	n, err := r.src.Read(r.in[at : at+chunk])
+	n, err := r.src.Read(r.in[at : at+r.step])
 	r.in, r.err = r.in[:at+n], err
 }
 

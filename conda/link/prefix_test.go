@@ -202,7 +202,7 @@ func FuzzPrefix(f *testing.F) {
 		if placeholder == "" || strings.ContainsRune(placeholder, 0) || len(placeholder) > 300 || len(prefix) > 300 || len(data) > 1<<16 {
 			t.Skip()
 		}
-		r := replacement{mode: textMode, placeholder: placeholder, prefix: prefix, maxString: 64}
+		r := replacement{mode: textMode, placeholder: placeholder, prefix: prefix, size: int64(len(data)), maxString: 64}
 		got, err := io.ReadAll(r.reader(&pieces{data, cuts}))
 		require.NoError(t, err)
 		require.Equal(t, string(wholeText(data, placeholder, prefix)), string(got))

@@ -127,6 +127,9 @@ func (s *stream) put(it *item, f File, body io.Reader) error {
 func (s *stream) regular(it *item, e archive.Entry, body io.Reader) error {
 	f := File{Type: Regular, Mode: fileMode(e.Mode), ModTime: e.ModTime, Size: e.Size}
 	source := newDigest(body)
+	if it.replacement != nil {
+		it.replacement.size = e.Size
+	}
 	var final *digest
 	var err error
 	switch r := it.replacement; {
