@@ -166,6 +166,8 @@ func (c *Client) registryAuth(u *url.URL) (authn.Authenticator, error) {
 		return &authn.Bearer{Token: of.Bearer}, nil
 	case of.Username != "" || of.Password != "":
 		return &authn.Basic{Username: of.Username, Password: of.Password}, nil
+	case of.Token != "":
+		return nil, &localError{fmt.Errorf("a conda token does not open an OCI registry: want a password or a bearer token for %s", u.Host)}
 	case c.o.Registries == nil:
 		return authn.Anonymous, nil
 	}

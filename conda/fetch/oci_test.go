@@ -290,6 +290,7 @@ func TestRegistryCredentials(t *testing.T) {
 		{fetch.Options{Credentials: fetch.ParseNetrc("machine " + host + " login me password secret")}, at, ""},
 		{fetch.Options{Credentials: rattler(`{"` + host + `": {"BasicHTTP": {"username": "me", "password": "secret"}}}`)}, at, ""},
 		{fetch.Options{Credentials: rattler(`{"` + host + `": {"OAuth": {"access_token": "secret"}}}`)}, at, "are of the kind OAuth"},
+		{fetch.Options{Credentials: rattler(`{"` + host + `": {"CondaToken": "secret"}}`)}, at, "a conda token does not open an OCI registry"},
 		{fetch.Options{Credentials: fetch.ParseNetrc("machine " + host + " login me password wrong"), Registries: authn.DefaultKeychain}, at, "401"},
 		{fetch.Options{}, strings.Replace(at, "://", "://me:secret@", 1), ""},
 	} {
@@ -377,7 +378,7 @@ func TestRegistrySecretsAreNowhere(t *testing.T) {
 		require.Error(t, err)
 		fmt.Fprintf(&seen, "%v %+v %#v\n", err, err, err)
 	}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		seen.WriteString(path)
 		return err
 	}))
