@@ -1,10 +1,13 @@
 package repodata
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -154,6 +157,221 @@ func TestCorpusBaseURL(t *testing.T) {
 			require.Equal(t, base+"/"+name, r.URL)
 		}
 	}
+}
+
+// generic is what encoding/json reads of a document: the records that count, by file name, with their names in lower case. It is
+// not ok where the document is not one that can be compared: keys that stand twice, or values of another kind.
+func generic(text string) (records map[string]map[string]any, ok bool) {
+	var top map[string]any
+	if json.Unmarshal([]byte(text), &top) != nil || !unambiguous(text) {
+		return nil, false
+	}
+	records = map[string]map[string]any{}
+	v3, _ := top["v3"].(map[string]any)
+	for _, of := range []struct {
+		section   any
+		extension string
+	}{{top["packages"], ""}, {top["packages.conda"], ""}, {v3["tar.bz2"], ".tar.bz2"}, {v3["conda"], ".conda"}} {
+		entries, isMap := of.section.(map[string]any)
+		if !isMap && of.section != nil {
+			return nil, false
+		}
+		for key, value := range entries {
+			record, isMap := value.(map[string]any)
+			if !isMap {
+				return nil, false
+			}
+			if twin, _ := conda.CutExtension(key + of.extension); records[twin] != nil {
+				return nil, false // which of two counts is tested elsewhere
+			}
+			stem, _ := conda.CutExtension(key + of.extension)
+			record["file name"] = key + of.extension
+			records[stem] = record
+		}
+	}
+	return records, true
+}
+
+// unambiguous reports whether no object of a valid document has a key twice.
+func unambiguous(text string) bool {
+	d := json.NewDecoder(strings.NewReader(text))
+	var keys []map[string]bool // of the objects that are open; nil for arrays
+	expectKey := false
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return true
+		}
+		switch token := token.(type) {
+		case json.Delim:
+			switch token {
+			case '{':
+				keys, expectKey = append(keys, map[string]bool{}), true
+				continue
+			case '[':
+				keys, expectKey = append(keys, nil), false
+				continue
+			}
+			keys = keys[:len(keys)-1]
+		case string:
+			if expectKey {
+				if keys[len(keys)-1][token] {
+					return false
+				}
+				keys[len(keys)-1][token], expectKey = true, false
+				continue
+			}
+		}
+		expectKey = len(keys) > 0 && keys[len(keys)-1] != nil
+	}
+}
+
+// FuzzRepodata reads documents as small ones and as large ones are read: the same comes of both, and of valid ones what encoding/json
+// finds in them.
+func FuzzRepodata(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"packages": {}}`, `null`, `{"packages":{"a-1-0.tar.bz2":{"name":"a","version":"1"}}}`,
+		`{"info":{"base_url":"x"},"packages.conda":{"a-1-0.conda":{"depends":["b"],"name":"a","version":"1","size":1}}}`,
+		`{"packages":{"\u0061":{"version":"1","name":"\"a\\","x":[{"y":"}"}]}},"removed":["a"]}`,
+		"{\"packages\" : {\n\"a\" :{\"name\": \"a\" , \"depends\" :[ \"x\" , \"y\"]}} }", `{"a`, `{"packages":{"a":{"name":"a"`,
+		`{"packages":{"a":{"name":"a","build_number":"3","size":-1e99,"noarch":true,"track_features":["x"]}}}`,
+		`{"packages":{"a":{"name":"a","version":"1","license":"}{","x":{"name":"b"}}, "b":{"version":"2","name" : "a"}}}`,
+		`{"packages":{"a":{"name":"name","version":"1","depends":["name:"]},"b":{"x":"name","name":"A","version":"1"}}}`,
+		`{"v3":{"conda":{"a-1-0":{"name":"a","version":"1","extra_depends":{"x":["y"]},"flags":["z"]}},"whl":{"a":1}},"x":[[{}]]}`,
+		`{"packages":{"a":{"name":null,"version":"1"},"":{"name":"","version":""},"c":{"name":"a","version":1.5,"depends":null}}}`,
+		`{"packages":{"a":{"name":"a","version":"1"}},"packages":{"b":{"name":"a","version":"1"}}}`, `{"packages":[]}`, `{"removed":[1]}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		small, err := scan(text, memoryLimit)
+		large, largeErr := scan(text, 0)
+		require.Equal(t, err == nil, largeErr == nil, "%v, %v", err, largeErr)
+		if err != nil {
+			return
+		}
+		records, skipped := read(t, small)
+		again, skippedAgain := read(t, large)
+		require.Equal(t, records, again)
+		require.Len(t, skippedAgain, len(skipped))
+		for fileName, r := range records {
+			require.NotContains(t, fileName, "/")
+			require.NotEmpty(t, r.Name)
+			require.False(t, r.Version.IsZero())
+		}
+		want, ok := generic(text)
+		if !ok {
+			return
+		}
+		for stem, w := range want {
+			fileName := w["file name"].(string)
+			if r := records[fileName]; r != nil {
+				sameAsGeneric(t, w, r)
+			} else {
+				require.True(t, skipped[fileName] != nil || small.removed(fileName), stem)
+			}
+		}
+		require.LessOrEqual(t, len(records), len(want))
+	})
+}
+
+// sameAsGeneric compares a record with what encoding/json reads.
+func sameAsGeneric(t *testing.T, want map[string]any, got *conda.Record) {
+	t.Helper()
+	text := func(key string) string {
+		s, _ := want[key].(string)
+		return s
+	}
+	require.Equal(t, strings.ToLower(text("name")), string(got.Name))
+	require.Equal(t, strings.TrimSpace(text("version")), strings.TrimSpace(got.Version.String()))
+	require.Equal(t, text("build"), got.Build)
+	require.Equal(t, text("license"), got.License)
+	require.Equal(t, strings.ToLower(text("sha256")), got.SHA256)
+	list, _ := want["depends"].([]any)
+	require.Len(t, got.Depends, len(list))
+	for i, item := range list {
+		require.Equal(t, item, got.Depends[i])
+	}
+}
+
+// FuzzPack opens files that may be packs: what is wrong with them is an error, and costs no more memory than they have bytes.
+func FuzzPack(f *testing.F) {
+	dir := f.TempDir()
+	path := filepath.Join(dir, "x.pack")
+	file, err := os.Create(path)
+	require.NoError(f, err)
+	text := `{"packages":{"a-1-0.tar.bz2":{"name":"a","version":"1"}},"removed":["b"],"info":{"base_url":"c"}}`
+	_, err = readStream(strings.NewReader(text), packFile{File: file, name: "x.pack", commit: func() error { return nil }, abandon: func() {}})
+	require.NoError(f, err)
+	whole, err := os.ReadFile(path)
+	require.NoError(f, err)
+	f.Add(whole)
+	f.Add(whole[:len(whole)/2])
+	f.Add([]byte(packMagic))
+	f.Add(append(bytes.Repeat([]byte{0xff}, 100), whole[len(whole)-footerSize:]...))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		p, err := readPack(bytes.NewReader(body), int64(len(body)), "x.pack")
+		if err != nil {
+			return
+		}
+		for _, name := range p.allNames() {
+			r := &reader{name: conda.PackageName(name), removed: p.removed, skip: func(string, error) {}}
+			_ = p.read(t.Context(), r) // an error is fine
+		}
+	})
+}
+
+// FuzzShard reads shards and indexes.
+func FuzzShard(f *testing.F) {
+	add := func(v any) {
+		packed := condatest.Msgpack(f, v)
+		d, err := newUnpacker(unpackedLimit)
+		require.NoError(f, err)
+		plain, err := unpack(d, packed, nil)
+		require.NoError(f, err)
+		f.Add(plain)
+	}
+	record := map[string]any{
+		"name": "a", "version": "1", "build": "0", "build_number": 3, "depends": []any{"b", "c >=1"}, "sha256": bytes.Repeat([]byte{1}, 32),
+		"md5": bytes.Repeat([]byte{1}, 16), "noarch": true, "track_features": []any{"x"}, "flags": []any{"y"}, "extra_depends": map[string]any{"z": []any{"d"}},
+	}
+	add(map[string]any{"packages": map[string]any{"a-1-0.tar.bz2": record}, "packages.conda": map[string]any{"a-1-0.conda": record}, "removed": []any{"a"}})
+	add(map[string]any{"v3": map[string]any{"conda": map[string]any{"a-1-0": record}}, "packages": nil})
+	add(map[string]any{"version": 1, "info": map[string]any{"base_url": "x", "shards_base_url": "y"}, "shards": map[string]any{"b": bytes.Repeat([]byte{1}, 32), "a": bytes.Repeat([]byte{2}, 32)}})
+	f.Add([]byte{0xdf, 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{0x81, 0xa6, 's', 'h', 'a', 'r', 'd', 's', 0xdf, 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{0x81, 0xa8, 'p', 'a', 'c', 'k', 'a', 'g', 'e', 's', 0x81, 0xa1, 'x', 0x81, 0xa7, 'd', 'e', 'p', 'e', 'n', 'd', 's', 0xdd, 0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := &reader{origin: origin{base: "https://a.invalid"}, name: "a", skip: func(string, error) {}}
+		if err := r.readShard(body); err == nil {
+			for _, record := range r.records {
+				require.Equal(t, conda.PackageName("a"), record.Name)
+				require.NotContains(t, record.FileName, "/")
+			}
+		}
+		x, err := parseShards(body, "https://a.invalid/linux-64")
+		if err == nil {
+			for _, name := range x.allNames() {
+				require.Len(t, x.sum(name), 32)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20+200*len(body)), "memory is bounded by what was sent")
+	})
+}
+
+// FuzzUnpack decompresses what claims to be a shard.
+func FuzzUnpack(f *testing.F) {
+	f.Add(condatest.Msgpack(f, map[string]any{"packages": nil}))
+	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00})
+	d, err := newUnpacker(16 << 20)
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		body, err := unpack(d, packed, nil)
+		require.True(t, err != nil || len(body) <= 16<<20)
+	})
 }
 
 func BenchmarkScan(b *testing.B) {

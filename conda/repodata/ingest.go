@@ -122,6 +122,7 @@ func (in *ingest) v3() error {
 // packages reads the entries of a section.
 func (in *ingest) packages(of section) error {
 	last, id := "", -1
+	in.last = -1
 	return in.members(func() error {
 		text, name, err := in.entry()
 		if err != nil {

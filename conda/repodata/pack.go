@@ -103,7 +103,12 @@ func openPack(path, name string) (*pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := readPack(f, name)
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	p, err := readPack(f, info.Size(), name)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -111,14 +116,10 @@ func openPack(path, name string) (*pack, error) {
 	return p, nil
 }
 
-// readPack reads a pack's table; the file stays open for its blocks.
-func readPack(f *os.File, name string) (*pack, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
+// readPack reads the table of a pack of so many bytes; the file stays open for its blocks.
+func readPack(f io.ReaderAt, size int64, name string) (*pack, error) {
 	footer := make([]byte, footerSize)
-	at := info.Size() - int64(footerSize)
+	at := size - int64(footerSize)
 	if at < 0 {
 		return nil, errDamaged
 	}
@@ -210,8 +211,9 @@ func (p *packer) abandon() {
 func (p *packer) finish(t []byte) (*pack, error) {
 	close(p.queue)
 	err := <-p.done
+	var size int64
 	if err == nil {
-		err = p.writeEnd(t)
+		size, err = p.writeEnd(t)
 	}
 	if err == nil {
 		err = p.to.commit()
@@ -220,14 +222,14 @@ func (p *packer) finish(t []byte) (*pack, error) {
 		p.to.abandon()
 		return nil, err
 	}
-	return readPack(p.to.File, p.to.name)
+	return readPack(p.to.File, size, p.to.name)
 }
 
-// writeEnd writes what comes behind the blocks.
-func (p *packer) writeEnd(t []byte) error {
+// writeEnd writes what comes behind the blocks. It returns the size of all.
+func (p *packer) writeEnd(t []byte) (int64, error) {
 	offset, err := p.to.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	count := len(p.places) / placeSize
 	body := append(p.places, t...)
@@ -236,8 +238,8 @@ func (p *packer) writeEnd(t []byte) error {
 	end = binary.LittleEndian.AppendUint32(end, uint32(len(body)))
 	end = binary.LittleEndian.AppendUint32(end, checksum(body))
 	end = binary.LittleEndian.AppendUint32(end, uint32(count))
-	_, err = p.to.Write(append(body, end...))
-	return err
+	n, err := p.to.Write(append(body, end...))
+	return offset + int64(n), err
 }
 
 // read reads the records of the reader's name.

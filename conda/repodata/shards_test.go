@@ -19,10 +19,7 @@ import (
 	"github.com/datalayer/conda2docker/conda/condatest"
 	"github.com/datalayer/conda2docker/conda/fetch"
 	"github.com/datalayer/conda2docker/conda/repodata"
-	"github.com/datalayer/conda2docker/conda/solve"
 )
-
-var _ solve.Prefetcher = (*repodata.Index)(nil)
 
 // sharded is a channel with shards of a few packages.
 func sharded(t *testing.T, s condatest.Shards) *condatest.Channel {
