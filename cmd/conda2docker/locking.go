@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -20,6 +22,7 @@ type locking struct {
 	options lockOptions
 	build   *build // reads, and resolves
 	old     *lock.Lock
+	bare    bool            // the old lock is a list of URLs, which does not say what its packages depend on
 	said    map[string]bool // warnings, which are the same for each platform
 }
 
@@ -35,7 +38,12 @@ func runLock(ctx context.Context, env environment, o lockOptions) error {
 	}
 	defer unlock()
 	if o.Check || len(o.Update) > 0 {
-		if l.old, err = lock.ReadFile(o.Lock, lock.Options{Environment: o.build.LockEnv}); err != nil {
+		data, err := os.ReadFile(o.Lock)
+		if err != nil {
+			return usageError{fmt.Errorf("reading the lock: %w", err)}
+		}
+		l.bare = lock.Detect(data) == lock.Explicit
+		if l.old, err = lock.Read(bytes.NewReader(data), o.Lock, lock.Options{Environment: o.build.LockEnv}); err != nil {
 			return usageError{err}
 		}
 	}
@@ -185,7 +193,12 @@ func (l *locking) lock(ctx context.Context, inputs []input) error {
 			return err
 		}
 	}
-	made, err := lock.New(inputs[0].channels, inputs[0].env.Files, platforms...)
+	var channels []conda.Channel
+	var files []string
+	for _, in := range inputs { // selectors may make a difference
+		channels, files = append(channels, in.channels...), append(files, in.env.Files...)
+	}
+	made, err := lock.New(distinct(channels), distinct(files), platforms...)
 	if err != nil {
 		return err
 	}
@@ -207,12 +220,23 @@ func (l *locking) lock(ctx context.Context, inputs []input) error {
 	})
 }
 
+// distinct are values in their order, each once.
+func distinct[T comparable](values []T) []T {
+	var out []T
+	for _, v := range values {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // kept is the new lock with the old one's other platforms, and says what has changed.
 func (l *locking) kept(made *lock.Lock) *lock.Lock {
 	if l.options.Format == lock.CondaLock {
 		made = made.With(l.old)
 	}
-	changes := lock.Diff(l.old, made)
+	changes := slices.DeleteFunc(lock.Diff(l.old, made), func(c lock.Change) bool { return !slices.Contains(made.Subdirs(), c.Subdir) })
 	if len(changes) == 0 {
 		l.build.console.say("nothing has changed")
 	}
@@ -261,7 +285,7 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 		return fail(err)
 	}
 	if l.old != nil {
-		env.favored = l.favored(subdir)
+		env.favored, env.bare = l.favored(subdir), l.bare
 	}
 	records, err := b.solve(ctx, s, in, env)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,6 +20,17 @@ import (
 // request is what a lock answers to, in words.
 func (in input) request(s conda.Subdir) []string {
 	return in.env.Request(envspec.RequestInput{Channels: in.channels, Subdir: s, Priority: cmp.Or(in.conda.Priority, condarc.Strict)})
+}
+
+// categories are those that the environment's requirements are of.
+func (in input) categories() []string {
+	var out []string
+	for _, d := range in.env.Dependencies {
+		if !slices.Contains(out, d.Category) {
+			out = append(out, d.Category)
+		}
+	}
+	return out
 }
 
 // lockAlone is the lock that is given where environment files are expected, and its name: an image is made of what it says.
@@ -49,6 +61,9 @@ func (b *build) usableLock(in input, t target) (*lock.Lock, string, error) {
 	}
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
+		if b.options.LockEnv != "" || filepath.Base(name) == "pixi.lock" {
+			return nil, "", usageError{fmt.Errorf("reading the lock: %w", err)} // not a file that is to be written
+		}
 		return nil, "", nil
 	}
 	if err != nil {
@@ -81,10 +96,10 @@ func (b *build) fitting(l *lock.Lock, name string, in input, t target) (*lock.Lo
 		}
 		return nil, staleLockError{fmt.Errorf("lock %s does not fit (%s):\n  %s", name, remedy, strings.Join(why, "\n  "))}
 	}
-	if err := canInstall(l, name, b.options.Subdir); err != nil {
-		return nil, err
+	if l, err = l.Only(b.options.Subdir, in.categories()...); err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", name, err)}
 	}
-	return l.Only(b.options.Subdir)
+	return l, canInstall(l, name, b.options.Subdir)
 }
 
 // staleness says why a lock is not one of the environment for a system; nothing where it is. What was asked for is compared where
@@ -110,7 +125,7 @@ func staleness(l *lock.Lock, s conda.Subdir, in input, virtual []conda.VirtualPa
 	if len(why) > 0 {
 		return why, nil
 	}
-	return l.Misfits(s, specs, virtual) // one that is cut off is found so, too
+	return l.Misfits(s, specs, virtual, in.categories()...) // one that is cut off is found so, too
 }
 
 // canInstall refuses a lock with packages that a build could only leave out, or not verify.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condarc"
@@ -25,6 +26,7 @@ type resolved struct {
 	locked  bool // the lock was there
 	client  *fetch.Client
 	favored []*conda.Record // those that the solver shall keep where it can
+	bare    bool            // they do not say what they depend on
 }
 
 // resolve opens the base, and finds the packages: those of the lock, where it was made from the same input, else those that the
@@ -111,11 +113,35 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]
 	if err := checkForeign(ctx, index, in.env, b.options.Subdir); err != nil {
 		return nil, err
 	}
+	favored := env.favored
+	if env.bare {
+		if favored, err = indexed(ctx, index, favored); err != nil {
+			return nil, err
+		}
+	}
 	solution, err := solve.Solve(ctx, index, solve.Request{
 		Specs: in.env.Specs(), Virtual: env.target.virtual, Channels: in.channels, Priority: priorityOf(in.conda.Priority),
-		Favored: env.favored,
+		Favored: favored,
 	})
 	return solution.Records, err
+}
+
+// indexed are records as the channels have them; those that they do not have are left out.
+func indexed(ctx context.Context, index *repodata.Index, records []*conda.Record) ([]*conda.Record, error) {
+	var out []*conda.Record
+	for _, r := range records {
+		all, err := index.Records(ctx, r.Name)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(all, func(o *conda.Record) bool {
+			return o.FileName == r.FileName && o.Subdir == r.Subdir && (r.SHA256 == "" || o.SHA256 == r.SHA256) && (r.MD5 == "" || o.MD5 == r.MD5)
+		})
+		if i >= 0 {
+			out = append(out, all[i])
+		}
+	}
+	return out, nil
 }
 
 // newLock makes the lock of what was resolved.

@@ -82,12 +82,12 @@ func (l *Lock) Subdirs() []conda.Subdir {
 	return out
 }
 
-// With is the lock with the platforms that other has and it does not: what was locked for them stays.
+// With is the lock with the platforms that other has and it does not: what was locked for them stays, if it can be had.
 func (l *Lock) With(other *Lock) *Lock {
 	out := *l
 	out.Platforms = slices.Clone(l.Platforms)
 	for _, p := range other.Platforms {
-		if _, ok := l.platform(p.Subdir); !ok {
+		if _, ok := l.platform(p.Subdir); !ok && p.refusal == nil {
 			out.Platforms = append(out.Platforms, p)
 		}
 	}
@@ -101,14 +101,30 @@ func (l *Lock) With(other *Lock) *Lock {
 	return &out
 }
 
-// Only is the lock of one platform. One that does not say which platform it is for is taken for that.
-func (l *Lock) Only(s conda.Subdir) (*Lock, error) {
+// Only is the lock of what is installed on one platform: of the category Main and of others by name, which are all Main in it. One
+// that does not say which platform it is for is taken for that.
+func (l *Lock) Only(s conda.Subdir, categories ...string) (*Lock, error) {
 	p, err := l.Platform(s)
 	if err != nil {
 		return nil, err
 	}
+	records, err := l.Records(s, categories...)
+	if err != nil {
+		return nil, err
+	}
 	of := *p
-	of.Subdir = s
+	of.Subdir, of.Packages = s, nil
+	for _, r := range records {
+		k := p.Packages[slices.IndexFunc(p.Packages, func(k Package) bool { return k.Record == r })]
+		k.Category = Main
+		of.Packages = append(of.Packages, k)
+	}
+	if of.Pip, err = l.PipPackages(s, categories...); err != nil {
+		return nil, err
+	}
+	for i := range of.Pip {
+		of.Pip[i].Category = Main
+	}
 	out := *l
 	out.Platforms = []Platform{of}
 	return &out, nil

@@ -129,3 +129,26 @@ func TestWith(t *testing.T) {
 	require.Len(t, both.Platforms[1].Packages, 1)
 	require.Len(t, b.Platforms, 1)
 }
+
+func TestOnly(t *testing.T) {
+	l := sample(t)
+	main, err := l.Only(conda.Linux64)
+	require.NoError(t, err)
+	require.Len(t, main.Platforms, 1)
+	require.Len(t, main.Platforms[0].Packages, 4)
+	dev, err := l.Only(conda.Linux64, "dev")
+	require.NoError(t, err)
+	records, err := dev.Records(conda.Linux64)
+	require.NoError(t, err)
+	require.Len(t, records, 5, "what was of another category is Main")
+	require.Len(t, dev.Platforms[0].Pip, 2)
+	_, err = l.Only("win-64")
+	require.ErrorContains(t, err, "the lock has no packages for win-64")
+	require.Len(t, l.Platforms, 2)
+
+	noarch, err := lock.Read(strings.NewReader("@EXPLICIT\nhttps://x/noarch/a-1-0.conda#"+md5Sum+"\n"), "x", lock.Options{})
+	require.NoError(t, err)
+	here, err := noarch.Only(conda.Linux64)
+	require.NoError(t, err)
+	require.Equal(t, []conda.Subdir{conda.Linux64}, here.Subdirs())
+}

@@ -164,7 +164,7 @@ func (l *Lock) Platform(s conda.Subdir) (*Platform, error) {
 	if len(names) == 0 {
 		names = []string{"none"}
 	}
-	return nil, fmt.Errorf("the lock has no packages for %s: it has %s; lock the environment for it too", s, strings.Join(names, ", "))
+	return nil, fmt.Errorf("the lock has no packages for %s: it has %s; lock the environment for it too, or choose another platform", s, strings.Join(names, ", "))
 }
 
 // Records are a platform's conda packages in link order: those of the category Main, and of others by name.

@@ -196,7 +196,7 @@ func TestRecordsAreInLinkOrder(t *testing.T) {
 	}
 	require.Equal(t, []string{"openssl", "python", "pip", "yes"}, names)
 	_, err = sample(t).Records("win-64")
-	require.EqualError(t, err, "the lock has no packages for win-64: it has linux-64, linux-aarch64; lock the environment for it too")
+	require.EqualError(t, err, "the lock has no packages for win-64: it has linux-64, linux-aarch64; lock the environment for it too, or choose another platform")
 }
 
 func TestChanges(t *testing.T) {
