@@ -152,6 +152,41 @@ func notLinked(path string) string {
 	return ""
 }
 
+// TestMambaTree holds the linked tree beside mamba's, which differs in two things: it keeps what the archive's modes give to
+// the group, and its entry points are another script.
+func TestMambaTree(t *testing.T) {
+	var want map[string][]any // path -> kind, mode, sha256, size
+	b, err := os.ReadFile(condatest.Corpus(t, "link/linktree-mamba-2.8.1.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &want))
+	modes := map[string]string{"0o644": "0o664", "0o755": "0o775"}
+	equal, group, scripts := 0, 0, 0
+	for _, a := range goldenArchives {
+		files, pkg := tree(t, condatest.Corpus(t, a), goldenMeta(t, a), link.Target{Prefix: goldenPrefix, Subdir: conda.Linux64, Python: goldenPython()})
+		for _, e := range pkg.EntryPoints {
+			scripts++
+			require.NotEqual(t, files[e.Path()].sum, want[e.Path()][2], e.Path())
+			delete(files, e.Path())
+		}
+		for path, f := range files {
+			g, ok := want[path]
+			if !ok {
+				require.Contains(t, a, "audio_tools", "%s is not in mamba's tree", path)
+				continue
+			}
+			mode := fmt.Sprintf("0o%o", f.mode)
+			if g[1] != mode {
+				group++
+				require.Equal(t, modes[mode], g[1], path)
+			}
+			require.Equal(t, []any{"f", g[1], f.sum, float64(f.size)}, g, path)
+			equal++
+		}
+	}
+	t.Logf("%d files are equal to those in mamba's tree, %d of them but for the group's mode; %d entry points differ", equal, group, scripts)
+	require.Greater(t, equal, 700)
+}
+
 func goldenMeta(t *testing.T, archive string) *conda.Record {
 	t.Helper()
 	rec, _ := goldenRecord(t, goldenMetaBytes(t, archive))
