@@ -92,8 +92,13 @@ func (b *build) readEnvironment(ctx context.Context) (input, error) {
 	if in.channels, err = b.channels(in); err != nil {
 		return in, err
 	}
-	in.env, in.channels, err = resolvePins(in.env, in.channels, in.conda)
-	return in, err
+	if in.env, in.channels, err = resolvePins(in.env, in.channels, in.conda); err != nil {
+		return in, err
+	}
+	if in.lock == nil && len(in.channels) == 0 {
+		return in, usageError{errors.New("there is no channel to search: the environment names none, and has nodefaults, or the default one is forbidden by conda's configuration")}
+	}
+	return in, nil
 }
 
 // readOverlay reads the overlay; nil where there is none.
@@ -232,9 +237,6 @@ func (b *build) channels(in input) ([]conda.Channel, error) {
 				out = append(out, c)
 			}
 		}
-	}
-	if len(out) == 0 {
-		return nil, usageError{errors.New("the environment has nodefaults and names no channel: nothing can be found")}
 	}
 	return out, nil
 }
