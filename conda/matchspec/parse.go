@@ -36,7 +36,10 @@ func parse(s, dir string) (Spec, error) {
 		return Spec{Name: "*", TrackFeatures: []string{feature}}, nil
 	}
 	text, comment, _ := strings.Cut(s, "#")
-	text, when, _ := strings.Cut(text, " if ")
+	text, when, conditional := strings.Cut(text, " if ")
+	if conditional {
+		text = strings.TrimSuffix(strings.TrimRight(text, " "), ";") // "name >=1; if condition" is how CEP 43 began
+	}
 	if archive := strings.TrimRight(text, " "); isArchive(archive) {
 		return parseArchive(archive, comment, dir)
 	}

@@ -68,6 +68,19 @@ func TestCorpusSudoku(t *testing.T) {
 	require.Less(t, len(unsat.Conflicts[0].Requirements), 5)
 }
 
+func TestACrowdIsTold(t *testing.T) {
+	x, r := pigeons(11)
+	_, err := solve.Solve(t.Context(), x, r)
+	var unsat *solve.UnsatisfiableError
+	require.ErrorAs(t, err, &unsat)
+	require.Equal(t, strings.TrimSpace(`
+no solution: "pigeon0", "pigeon1", "pigeon2", "pigeon3", "pigeon4", "pigeon5" and … (6 more) cannot be installed
+  together
+└─ of the 12 packages that they are or need at most 11 can be installed together, because their
+     versions exclude each other: pigeon0, pigeon1, pigeon2, pigeon3, pigeon4, pigeon5, pigeon6,
+     pigeon7, pigeon8, pigeon9, pigeon10 and pigeon11`), err.Error())
+}
+
 // TestAHardRequestEnds asks for what takes exponentially many steps to find out: random clauses of three literals.
 func TestAHardRequestEnds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 200))

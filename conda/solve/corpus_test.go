@@ -42,6 +42,24 @@ func answers(t testing.TB, file string) []answer {
 type index struct {
 	records map[conda.PackageName][]*conda.Record
 	asked   []conda.PackageName
+
+	elsewhere []elsewhere
+}
+
+// elsewhere is a place where a name exists that is not searched.
+type elsewhere struct {
+	name  conda.PackageName
+	place conda.Place
+}
+
+func (x *index) Elsewhere(_ context.Context, n conda.PackageName) ([]conda.Place, error) {
+	var out []conda.Place
+	for _, e := range x.elsewhere {
+		if e.name == n {
+			out = append(out, e.place)
+		}
+	}
+	return out, nil
 }
 
 func (x *index) Records(_ context.Context, n conda.PackageName) ([]*conda.Record, error) {

@@ -297,7 +297,7 @@ func (p *pool) exclude(n *name, specs []matchspec.Spec) {
 		if first == nil {
 			first = &r.Channel
 		} else if !sameChannel(*first, r.Channel) {
-			n.excluded = append(n.excluded, exclusion{s, fmt.Sprintf("channel %s has the package too, and has priority over %s", first.Name, r.Channel.Name)})
+			n.excluded = append(n.excluded, exclusion{s, fmt.Sprintf("channel %s has the package too, and has priority (ask for %s::%s to have it all the same)", first.Name, r.Channel.Name, n.name)})
 		}
 	}
 }

@@ -25,9 +25,10 @@ var update = flag.Bool("update", false, "write what the solver answers into test
 // TestLanguage runs the cases of testdata. Each is a txtar file of three parts:
 //
 //	-- packages --     NAME VERSION [BUILD], in the order of the channel; indented below: needs SPEC, allows SPEC,
-//	                   track FEATURE, number N, time N, noarch python. "channel NAME" begins another channel.
+//	                   track FEATURE, number N, time N, noarch python. "channel NAME" begins another channel;
+//	                   "elsewhere CHANNEL SUBDIR NAME" is what is not searched.
 //	-- solve --        want SPEC, with VIRTUAL=VERSION, lock DIST, favor DIST, allow SPEC, priority flexible|disabled,
-//	                   channel NAME (in the order of priority)
+//	                   channel NAME (in the order of priority), hint NAME TEXT
 //	-- answer --       the records in link order, or the error
 func TestLanguage(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -64,6 +65,8 @@ func readPackages(t *testing.T, text string) *index {
 		switch {
 		case f[0] == "channel":
 			channel = f[1]
+		case f[0] == "elsewhere":
+			x.elsewhere = append(x.elsewhere, elsewhere{conda.PackageName(f[3]), conda.Place{Channel: conda.Channel{Name: f[1]}, Subdir: conda.Subdir(f[2])}})
 		case line[0] != ' ':
 			v, err := version.Parse(f[1])
 			require.NoError(t, err)
@@ -98,7 +101,7 @@ func number(t *testing.T, s string) int64 {
 }
 
 func ask0(t *testing.T, x *index, text string) string {
-	var r solve.Request
+	r := solve.Request{Hints: map[conda.PackageName]string{}}
 	find := func(dist string) *conda.Record {
 		for _, records := range x.records {
 			for _, r := range records {
@@ -129,6 +132,9 @@ func ask0(t *testing.T, x *index, text string) string {
 			r.Locked = append(r.Locked, find(rest))
 		case "favor":
 			r.Favored = append(r.Favored, find(rest))
+		case "hint":
+			name, text, _ := strings.Cut(rest, " ")
+			r.Hints[conda.PackageName(name)] = text
 		case "channel":
 			r.Channels = append(r.Channels, conda.Channel{Name: rest})
 		case "priority":

@@ -22,6 +22,18 @@ func nearNames(ctx context.Context, index *remembering) func(conda.PackageName) 
 	}
 }
 
+// places finds, in an index that can tell, where a name exists that is not searched.
+func places(ctx context.Context, index *remembering) func(conda.PackageName) []conda.Place {
+	return func(n conda.PackageName) []conda.Place {
+		e, ok := index.index.(Elsewherer)
+		if !ok {
+			return nil
+		}
+		found, _ := e.Elsewhere(ctx, n) // an explanation without it is better than none
+		return found
+	}
+}
+
 func near(name string, all []conda.PackageName) []conda.PackageName {
 	type guess struct {
 		name     conda.PackageName

@@ -10,64 +10,149 @@ import (
 	"github.com/datalayer/conda2docker/conda/matchspec"
 )
 
-// maxOptions is how many groups of candidates are shown of one requirement.
-const maxOptions = 6
+// How much of an explanation is shown.
+const (
+	maxOptions = 6   // groups of candidates of one requirement
+	maxLines   = 40  // of one conflict; fewer groups are shown where there are more
+	maxDepth   = 24  // levels of the tree
+	maxWidth   = 100 // columns
+	maxNamed   = 6   // specs in a headline
+)
 
 // Error is the explanation as a tree, one line for each requirement and each group of candidates.
 func (e *UnsatisfiableError) Error() string {
 	var b strings.Builder
-	b.WriteString("no solution")
+	b.WriteString("no solution: ")
 	for i, c := range e.Conflicts {
 		if i > 0 {
-			b.WriteString("\nand besides")
+			b.WriteString("\nand besides: ")
 		}
-		b.WriteString(": ")
-		b.WriteString(c.headline())
-		for j, r := range c.Requirements {
-			r.render(&b, "", j == len(c.Requirements)-1)
-		}
+		c.render(&b)
 	}
 	return b.String()
 }
 
+// render shows as much of a conflict as fits.
+func (c Conflict) render(b *strings.Builder) {
+	var lines []string
+	for most := maxOptions; most > 0; most-- {
+		t := tree{options: most}
+		t.text("", "", c.headline())
+		if c.Places > 0 {
+			t.crowd(c)
+		} else {
+			for i, r := range c.Requirements {
+				t.requirement(r, "", i == len(c.Requirements)-1, 0)
+			}
+		}
+		if lines = t.lines; len(lines) <= maxLines {
+			break
+		}
+	}
+	if len(lines) > maxLines {
+		lines = append(lines[:maxLines:maxLines], fmt.Sprintf("… and so on (%d more lines)", len(lines)-maxLines))
+	}
+	b.WriteString(strings.Join(lines, "\n"))
+}
+
 // headline is the conflict in one sentence.
 func (c Conflict) headline() string {
-	switch len(c.Requirements) {
-	case 0:
-		return "what is locked and what is constrained contradict each other"
-	case 1:
-		return quote(c.Requirements[0].Spec) + " cannot be installed"
-	}
 	var specs []string
 	for _, r := range c.Requirements {
 		specs = append(specs, quote(r.Spec))
 	}
-	return and(specs) + " cannot be installed together"
+	switch len(specs) {
+	case 0:
+		return "what is locked and what is constrained contradict each other"
+	case 1:
+		return specs[0] + " cannot be installed"
+	}
+	return and(shorten(specs, maxNamed)) + " cannot be installed together"
 }
 
-func (r Requirement) render(b *strings.Builder, indent string, last bool) {
-	fork, next := "├─ ", "│  "
-	if last {
-		fork, next = "└─ ", "   "
+// tree is the lines of an explanation.
+type tree struct {
+	lines   []string
+	options int // how many groups are shown of one requirement
+}
+
+// text adds a line, and goes on in the next where it is too wide. rest is what the next lines begin with.
+func (t *tree) text(indent, rest, text string) {
+	for {
+		room := maxWidth - len([]rune(indent))
+		if len([]rune(text)) <= room {
+			t.lines = append(t.lines, indent+text)
+			return
+		}
+		head := string([]rune(text)[:room])
+		at := strings.LastIndexByte(head, ' ')
+		if at <= 20 {
+			if at = strings.IndexByte(text, ' '); at < 0 {
+				t.lines = append(t.lines, indent+text)
+				return
+			}
+		}
+		t.lines = append(t.lines, indent+text[:at])
+		indent, text = rest+"  ", text[at+1:]
 	}
-	fmt.Fprintf(b, "\n%s%s%s", indent, fork, r.line())
+}
+
+// forks are what stands before a line of the tree, and before those beneath it.
+func forks(indent string, last bool) (first, rest string) {
+	if last {
+		return indent + "└─ ", indent + "   "
+	}
+	return indent + "├─ ", indent + "│  "
+}
+
+// crowd says what too many packages compete for; the proof itself is no tree.
+func (t *tree) crowd(c Conflict) {
+	specs := make([]string, len(c.Crowd))
+	for i, s := range c.Crowd {
+		specs[i] = plain(s)
+	}
+	first, rest := forks("", true)
+	what := "they are or need"
+	if len(c.Requirements) == 1 {
+		what = "it is or needs"
+	}
+	t.text(first, rest, fmt.Sprintf("of the %d packages that %s at most %d can be installed together, because their versions exclude each other: %s",
+		len(specs), what, c.Places, and(specs)))
+}
+
+func (t *tree) requirement(r Requirement, indent string, last bool, depth int) {
+	first, rest := forks(indent, last)
+	t.text(first, rest, r.line())
 	if r.Outcome != Blocked {
 		return
 	}
+	if depth >= maxDepth {
+		first, rest = forks(rest, true)
+		t.text(first, rest, "…")
+		return
+	}
 	shown := r.Options
-	if len(shown) > maxOptions {
-		shown = shown[:maxOptions]
+	if len(shown) > t.options {
+		shown = shown[:t.options]
 	}
 	for i, o := range shown {
-		o.render(b, indent+next, i == len(r.Options)-1)
+		t.option(o, rest, i == len(r.Options)-1, depth)
 	}
 	if hidden := r.Options[len(shown):]; len(hidden) > 0 {
 		n := 0
 		for _, o := range hidden {
 			n += len(o.Records)
 		}
-		fmt.Fprintf(b, "\n%s%s└─ and %d more that are ruled out in %d other ways", indent, next, n, len(hidden))
+		first, rest = forks(rest, true)
+		t.text(first, rest, fmt.Sprintf("and %d more that are ruled out in %s", n, ways(len(hidden))))
 	}
+}
+
+func ways(n int) string {
+	if n == 1 {
+		return "another way"
+	}
+	return fmt.Sprintf("%d other ways", n)
 }
 
 // line is the requirement and what became of it, in one line.
@@ -78,12 +163,13 @@ func (r Requirement) line() string {
 		if r.Spec.Name.IsVirtual() {
 			break
 		}
-		text += ", but there is no package of this name"
-		if len(r.Near) > 0 {
-			text += ": did you mean " + or(texts(r.Near)) + "?"
-		}
+		text += ", but " + r.missing()
 	case NoMatch:
 		if r.Spec.Name.IsVirtual() {
+			break
+		}
+		if len(r.Seen) == 0 {
+			text += ", but the channel has no package of this name"
 			break
 		}
 		text += ", but there is only " + versions(r.Seen)
@@ -109,11 +195,29 @@ func (r Requirement) line() string {
 	return text
 }
 
-func (o Option) render(b *strings.Builder, indent string, last bool) {
-	fork, next := "├─ ", "│  "
-	if last {
-		fork, next = "└─ ", "   "
+// missing says what is known of a name that none of the channels has for the platform.
+func (r Requirement) missing() string {
+	var platforms, others []string
+	for _, p := range r.Places {
+		platforms = append(platforms, string(p.Subdir))
 	}
+	slices.Sort(platforms)
+	for _, c := range r.Others {
+		others = append(others, c.Name)
+	}
+	switch {
+	case len(others) > 0:
+		return "none of the channels has it: add channel " + or(shorten(others, 3)) + ", which has"
+	case len(platforms) > 0:
+		return "it exists only for " + and(shorten(slices.Compact(platforms), 4))
+	case len(r.Near) > 0:
+		return "there is no package of this name: did you mean " + or(texts(r.Near)) + "?"
+	}
+	return "there is no package of this name"
+}
+
+func (t *tree) option(o Option, indent string, last bool, depth int) {
+	first, rest := forks(indent, last)
 	needs := "needs"
 	if o.Records[0].Version.Compare(o.Records[len(o.Records)-1].Version) != 0 {
 		needs = "need"
@@ -136,9 +240,9 @@ func (o Option) render(b *strings.Builder, indent string, last bool) {
 			text += "; " + needs
 		}
 	}
-	fmt.Fprintf(b, "\n%s%s%s", indent, fork, text)
+	t.text(first, rest, text)
 	for i, r := range o.Requires {
-		r.render(b, indent+next, i == len(o.Requires)-1)
+		t.requirement(r, rest, i == len(o.Requires)-1, depth+1)
 	}
 }
 

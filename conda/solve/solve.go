@@ -31,6 +31,12 @@ type Namer interface {
 	Names(ctx context.Context) ([]conda.PackageName, error)
 }
 
+// Elsewherer is an Index that can say where a name exists that is not searched: for another platform, or in a channel that
+// is not asked for. It is then part of the explanation of an UnsatisfiableError.
+type Elsewherer interface {
+	Elsewhere(ctx context.Context, name conda.PackageName) ([]conda.Place, error)
+}
+
 // Priority says how the order of the channels restricts which records may be chosen.
 type Priority int
 
@@ -51,6 +57,8 @@ type Request struct {
 
 	Locked  []*conda.Record // no other record of these names may be chosen
 	Favored []*conda.Record // these are chosen wherever they fit
+
+	Hints map[conda.PackageName]string // what to do where a virtual package is missing or of another version, for explanations
 }
 
 // Solution is a consistent set of records.

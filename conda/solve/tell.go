@@ -16,6 +16,7 @@ import (
 type teller struct {
 	pool     *pool
 	near     func(conda.PackageName) []conda.PackageName
+	places   func(conda.PackageName) []conda.Place
 	excluded map[cdcl.Solvable]string
 	reasons  map[cdcl.Solvable][]cdcl.Reason // those that rule a solvable out
 	told     map[cdcl.Set]bool
@@ -30,6 +31,7 @@ func newTeller(ctx context.Context, index *remembering, p *pool, c *cdcl.Conflic
 	t := &teller{
 		pool:     p,
 		near:     nearNames(ctx, index),
+		places:   places(ctx, index),
 		excluded: map[cdcl.Solvable]string{},
 		reasons:  map[cdcl.Solvable][]cdcl.Reason{},
 		told:     map[cdcl.Set]bool{},
@@ -77,13 +79,16 @@ func (t *teller) requirement(id cdcl.Set) Requirement {
 	case n.count == 0:
 		out.Outcome = Missing
 		if !n.name.IsVirtual() {
-			out.Near = t.near(n.name)
+			t.missing(&out)
 		}
 		return out
 	case len(s.matching) == 0:
 		out.Outcome = NoMatch
+		place := matchspec.Spec{Channel: s.spec.Channel}
 		for _, c := range n.byOrder {
-			out.Seen = append(out.Seen, t.pool.packages[c].record)
+			if r := t.pool.packages[c].record; place.Match(r) {
+				out.Seen = append(out.Seen, r)
+			}
 		}
 		return out
 	}
@@ -104,6 +109,21 @@ func (t *teller) requirement(id cdcl.Set) Requirement {
 		out.Rivals = t.rivals(s)
 	}
 	return out
+}
+
+// missing says where a name exists that none of the channels has for the platform, or else what is spelled like it.
+func (t *teller) missing(r *Requirement) {
+	for _, p := range t.places(r.Spec.Name) {
+		switch {
+		case slices.ContainsFunc(t.pool.request.Channels, func(c conda.Channel) bool { return sameChannel(c, p.Channel) }):
+			r.Places = append(r.Places, p)
+		case !slices.Contains(r.Others, p.Channel):
+			r.Others = append(r.Others, p.Channel)
+		}
+	}
+	if len(r.Places) == 0 && len(r.Others) == 0 {
+		r.Near = t.near(r.Spec.Name)
+	}
 }
 
 // rivals is what the conflict asks for of the same name and that no match of the set is: the specs of the
@@ -294,20 +314,22 @@ func (t *teller) hint(n conda.PackageName) string {
 	has := ""
 	for _, v := range t.pool.request.Virtual {
 		if v.Name == n {
-			has = v.Version.String()
+			if has = v.Version.String(); v.Build != "0" {
+				has = v.Build // which carries the fact
+			}
 		}
 	}
+	text := "the target has " + has
 	switch {
-	case n == "__cuda" && has == "":
-		return "the target has no CUDA driver: build with --accelerator cuda"
-	case n == "__cuda":
-		return fmt.Sprintf("the target's CUDA driver is taken to be %s: pass another --cuda VERSION", has)
-	case n == "__glibc" && has != "":
-		return fmt.Sprintf("the base image has glibc %s: choose another base with --base", has)
 	case n == "__win" || n == "__osx":
 		return "it is for another operating system than the image's"
+	case has == "" && n == "__cuda":
+		text = "the target has no CUDA driver"
 	case has == "":
-		return "the target does not have " + string(n)
+		text = "the target does not have " + string(n)
 	}
-	return fmt.Sprintf("the target has %s %s", n, has)
+	if h := t.pool.request.Hints[n]; h != "" {
+		text += ": " + h
+	}
+	return text
 }

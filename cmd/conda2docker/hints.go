@@ -1,0 +1,19 @@
+package main
+
+import "github.com/datalayer/conda2docker/conda"
+
+// hints say, where there is no solution, how the flags change what the target is taken to have.
+func hints(virtual []conda.VirtualPackage) map[conda.PackageName]string {
+	out := map[conda.PackageName]string{
+		"__cuda":      "build with --accelerator cuda",
+		"__glibc":     "choose another base with --base",
+		"__archspec":  "say with --archspec which processors it is for",
+		"__cuda_arch": "say with --cuda-arch which GPU it is for",
+	}
+	for _, v := range virtual {
+		if v.Name == "__cuda" {
+			out["__cuda"] = "pass another --cuda VERSION"
+		}
+	}
+	return out
+}
