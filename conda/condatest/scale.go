@@ -118,9 +118,9 @@ func (w *scaleWorld) writeJSON(folder string, shape scaleShape) (err error) {
 	b := bufio.NewWriterSize(z, 1<<20)
 	fmt.Fprintf(b, `{"info":{"subdir":"%s"},"packages":{`, shape.subdir)
 	w.writeEntries(b, shape, TarBz2)
-	b.WriteString(`},"packages.conda":{`)
+	fmt.Fprint(b, `},"packages.conda":{`)
 	w.writeEntries(b, shape, Conda)
-	b.WriteString(`},"removed":[],"repodata_version":1}`)
+	fmt.Fprint(b, `},"removed":[],"repodata_version":1}`)
 	return errors.Join(b.Flush(), z.Close())
 }
 

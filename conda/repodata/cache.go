@@ -96,7 +96,7 @@ func (e entry) open(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := e.source(s, func(s state) error { return e.store(s) })
+	x, err := e.source(s, e.store)
 	if err != nil {
 		_ = os.Remove(filepath.Join(e.dir, stateFile)) // so that it is fetched anew
 		return nil, fmt.Errorf("%s does not parse: %w", s.URL, err)

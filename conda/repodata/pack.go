@@ -200,17 +200,21 @@ func (p *packer) pack() error {
 	return errors.Join(failed, w.Flush())
 }
 
+// stop waits until all blocks are written.
+func (p *packer) stop() error {
+	close(p.queue)
+	return <-p.done
+}
+
 // abandon gives up.
 func (p *packer) abandon() {
-	close(p.queue)
-	<-p.done
+	_ = p.stop() // it is not needed
 	p.to.abandon()
 }
 
 // finish is the pack with this table.
 func (p *packer) finish(t []byte) (*pack, error) {
-	close(p.queue)
-	err := <-p.done
+	err := p.stop()
 	var size int64
 	if err == nil {
 		size, err = p.writeEnd(t)
@@ -232,7 +236,7 @@ func (p *packer) writeEnd(t []byte) (int64, error) {
 		return 0, err
 	}
 	count := len(p.places) / placeSize
-	body := append(p.places, t...)
+	body := slices.Concat(p.places, t)
 	end := append([]byte{}, packMagic...)
 	end = binary.LittleEndian.AppendUint64(end, uint64(offset))
 	end = binary.LittleEndian.AppendUint32(end, uint32(len(body)))

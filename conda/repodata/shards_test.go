@@ -63,7 +63,8 @@ func TestShardsHaveWhatTheChannelHas(t *testing.T) {
 	all := c.Records()
 	require.Equal(t, []*conda.Record{all[0], all[4]}, records(t, x, "tool"))
 	require.Equal(t, "lib-1-0.conda lib-2-0.tar.bz2", files(t, x, "lib"))
-	require.Same(t, records(t, x, "tool")[0], records(t, x, "tool")[0], "records are read once")
+	once := records(t, x, "tool")[0]
+	require.Same(t, once, records(t, x, "tool")[0], "records are read once")
 	require.Empty(t, records(t, x, "none"))
 	require.Equal(t, "shard OK, shard OK, shard OK", shardsAsked(c))
 	names, err := x.Names(t.Context())
