@@ -317,6 +317,46 @@ func TestCorpusPackages(t *testing.T) {
 	t.Logf("%d packages linked, %d refused", linkedCount, refusedCount)
 }
 
+// TestCorpusTrees holds what every package puts in a prefix, in path, kind, mode and content, to testdata/trees.txt, which
+// testdata/trees.py made with conda's own tool for archives. It has a line for every package that is not refused.
+func TestCorpusTrees(t *testing.T) {
+	root := condatest.Corpus(t, ".")
+	b, err := os.ReadFile(filepath.Join("testdata", "trees.txt"))
+	require.NoError(t, err)
+	packages, paths := 0, 0
+	for line := range strings.Lines(string(b)) {
+		rel, want, _ := strings.Cut(strings.TrimSpace(line), " ")
+		require.NotContains(t, refusedPackages, rel)
+		at := filepath.Join(root, rel)
+		files, pkg := tree(t, at, recordOfArchive(t, at), link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: &link.Python{Version: "3.11"}})
+		for _, e := range pkg.EntryPoints {
+			delete(files, e.Path())
+		}
+		var lines []string
+		for _, p := range pkg.Paths {
+			l, ok := files[p.Path]
+			if !ok {
+				continue
+			}
+			what := p.SHA256
+			if p.Type == link.Symlink {
+				what = p.Link
+			}
+			if p.Type == link.Hardlink {
+				l.kind = string(link.Regular)
+			}
+			lines = append(lines, fmt.Sprintf("%s %s %o %s\n", p.Path, l.kind, l.mode, what))
+		}
+		slices.Sort(lines)
+		sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+		require.Equal(t, want, fmt.Sprintf("%d %x", len(lines), sum), "%s:\n%s", rel, strings.Join(lines, ""))
+		packages++
+		paths += len(lines)
+	}
+	require.Equal(t, 288, packages+len(refusedPackages), "a package is neither linked nor refused")
+	t.Logf("%d packages, %d paths", packages, paths)
+}
+
 func isPackage(name string) bool {
 	return strings.HasSuffix(name, ".conda") || strings.HasSuffix(name, ".tar.bz2") && name != "repodata.tar.bz2"
 }
