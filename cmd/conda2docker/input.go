@@ -62,15 +62,10 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 // readEnvironment reads the environment files, or the lock that is given in place of them, and conda's configuration.
 func (b *build) readEnvironment(ctx context.Context) (input, error) {
 	in := input{subdir: b.options.Subdir}
-	var files []envspec.File
-	for _, path := range b.options.Files {
-		f, err := readInputFile(ctx, path)
-		if err != nil {
-			return in, err
-		}
-		files = append(files, f)
+	files, err := b.readFiles(ctx)
+	if err != nil {
+		return in, err
 	}
-	var err error
 	if in.lock, in.lockName, err = b.lockAlone(files); err != nil {
 		return in, err
 	}
@@ -99,6 +94,21 @@ func (b *build) readEnvironment(ctx context.Context) (input, error) {
 		return in, usageError{errors.New("there is no channel to search: the environment names none, and has nodefaults, or the default one is forbidden by conda's configuration")}
 	}
 	return in, nil
+}
+
+// readFiles reads the environment files, each once: it may be a pipe.
+func (b *build) readFiles(ctx context.Context) ([]envspec.File, error) {
+	if b.files != nil {
+		return b.files, nil
+	}
+	for _, path := range b.options.Files {
+		f, err := readInputFile(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		b.files = append(b.files, f)
+	}
+	return b.files, nil
 }
 
 // readOverlay reads the overlay; nil where there is none.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -59,6 +60,9 @@ func runLock(ctx context.Context, env environment, o lockOptions) error {
 
 // read reads the environment for each platform: what it asks for may differ.
 func (l *locking) read(ctx context.Context) ([]input, string, error) {
+	if _, err := l.build.readFiles(ctx); err != nil {
+		return nil, "", err
+	}
 	subdirs, err := l.subdirs(ctx)
 	if err != nil {
 		return nil, "", err
@@ -273,7 +277,10 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 	subdir := in.subdir
 	b := l.of(subdir)
 	fail := func(err error) (lock.Platform, string, error) {
-		return lock.Platform{}, "", fmt.Errorf("%s: %w", subdir, err)
+		if usage := (usageError{}); !errors.As(err, &usage) { // which says where the fault is
+			err = fmt.Errorf("%s: %w", subdir, err)
+		}
+		return lock.Platform{}, "", err
 	}
 	env := resolved{subdir: subdir}
 	var assumed string

@@ -15,6 +15,7 @@ import (
 
 	"github.com/datalayer/conda2docker/builder/engine"
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/envspec"
 )
 
 // prefix is where the environment is in the image.
@@ -26,6 +27,7 @@ type build struct {
 	settings settings
 	env      environment
 	console  *console
+	files    []envspec.File // the environment files, once they are read
 }
 
 // run is the way from the files to the pinned manifest. Nothing has a name before the gate has passed.
