@@ -56,7 +56,8 @@ func TestCorpusClobbers(t *testing.T) {
 				var names []string
 				for _, claim := range w.Claims {
 					require.Contains(t, w.String(), claim.Dist)
-					names = append(names, claim.Dist[:strings.Index(claim.Dist, "-0.")])
+					name, _, _ := strings.Cut(claim.Dist, "-0.")
+					names = append(names, name)
 				}
 				warned = append(warned, strings.Join(names, " "))
 			}
