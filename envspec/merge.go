@@ -248,7 +248,7 @@ func (r *reader) dependency(n *yaml.Node) error {
 	}
 	spec, err := matchspec.Parse(text)
 	if err != nil {
-		return r.wrap(n, err, "dependencies")
+		return r.errorAt(r.part(n, text, err), err, "dependencies")
 	}
 	if !spec.IsExact() && spec.URL == "" {
 		return r.errorf(n, "dependencies: %q does not name one package", text)
@@ -260,6 +260,19 @@ func (r *reader) dependency(n *yaml.Node) error {
 	r.seen[key] = true
 	r.env.Dependencies = append(r.env.Dependencies, Dependency{Spec: spec, Text: text, Category: r.category, Position: r.at(n), place: *r.errorf(n, "dependencies")})
 	return nil
+}
+
+// part is the place of what the error is about in the spec at a node, or the node's where it does not say.
+func (r *reader) part(n *yaml.Node, text string, err error) Position {
+	p := r.at(n)
+	var part *matchspec.PartError
+	if o, ok := r.offset(p.Line, p.Column); ok && errors.As(err, &part) {
+		_, end := r.bounds(p.Line)
+		if i := strings.Index(r.text[o:end], text); i >= 0 {
+			return r.position(o + i + part.Offset)
+		}
+	}
+	return p
 }
 
 // variables reads the environment variables.

@@ -82,10 +82,21 @@ func parse(s, dir string) (Spec, error) {
 	return spec, nil
 }
 
+// PartError is an error about a part of a MatchSpec's text.
+type PartError struct {
+	Offset int // where the part begins in the text, in bytes from 0
+	Err    error
+}
+
+func (e *PartError) Error() string { return fmt.Sprintf("character %d: %v", e.Offset+1, e.Err) }
+
+// Unwrap is what is wrong with the part.
+func (e *PartError) Unwrap() error { return e.Err }
+
 // located says where in s the text stands that the error is about.
 func located(s, text string, err error) error {
 	if i := strings.Index(s, text); i >= 0 {
-		return fmt.Errorf("character %d: %w", i+1, err)
+		return &PartError{Offset: i, Err: err}
 	}
 	return err
 }
