@@ -294,6 +294,35 @@ func sameAsGeneric(t *testing.T, want map[string]any, got *conda.Record) {
 	}
 }
 
+// The window grows with what has to be in it as a whole, up to a limit; what is passed over needs none.
+func TestWindow(t *testing.T) {
+	long := strings.Repeat("x", 3<<20)
+	for text, want := range map[string]string{
+		`{"packages": {"a": {"name": "a", "version": "1", "license": "` + long + `"}}}`:        "",
+		`{"packages": {"a": {"name": "a", "version": "1", "license": "` + long + long + `"}}}`: "a value of more than",
+		`{"removed": ["` + long + long + `"]}`:                                                 "a value of more than",
+		`{"other": ["` + long + `", {"` + long + `": "` + long + `"}]}`:                        "",
+		`{"packages": {"a": {"name": "a", "version": "1", "x": {"y": "` + long + `"}}}}`:       "",
+		`{"packages": {` + strings.Repeat(" ", 5<<20) + `"a": {"name": "a", "version": "1"}}}`: "",
+		`{"packages": {"a": {"name": "a", "version": "1", "license": "` + long + long + `"`:    "a value of more than",
+		`{"packages": {"a": {"name": "a", "version": "1", "license": "` + long:                 "it ends too early",
+		`{"other": "` + long + long: "it ends too early",
+	} {
+		to, err := unnamedPack()
+		require.NoError(t, err)
+		p := newPacker(to)
+		in := &ingest{stream: newStream(strings.NewReader(text)), to: p, ids: map[string]int{}, block: p.room(), last: -1}
+		in.largest = 4 << 20
+		err = in.run()
+		if want == "" {
+			require.NoError(t, err, text[:60])
+		} else {
+			require.ErrorContains(t, err, want, text[:60])
+		}
+		p.abandon()
+	}
+}
+
 // FuzzPack opens files that may be packs: what is wrong with them is an error, and costs no more memory than they have bytes.
 func FuzzPack(f *testing.F) {
 	dir := f.TempDir()

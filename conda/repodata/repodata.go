@@ -160,10 +160,28 @@ func (x *Index) warning(text string) {
 // prefetchLimit is how many shards are asked for at once.
 const prefetchLimit = 50
 
-// Prefetch reads the records of some names, many at a time.
+// Prefetch reads the records of some names, many at a time where they have to be fetched.
 func (x *Index) Prefetch(ctx context.Context, names []conda.PackageName) error {
-	return inOrder(prefetchLimit, len(names)*len(x.parts), func(i int) error {
-		_, err := x.parts[i%len(x.parts)].load(ctx, names[i/len(x.parts)])
+	type want struct {
+		from *part
+		name conda.PackageName
+	}
+	var all []want
+	limit := runtime.GOMAXPROCS(0)
+	for _, n := range names {
+		for _, p := range x.parts {
+			s := p.current()
+			if s == nil || !s.has(string(n)) {
+				continue
+			}
+			all = append(all, want{p, n})
+			if _, ok := s.(*shards); ok {
+				limit = prefetchLimit
+			}
+		}
+	}
+	return inOrder(limit, len(all), func(i int) error {
+		_, err := all[i].from.load(ctx, all[i].name)
 		return err
 	})
 }

@@ -303,3 +303,33 @@ func TestShardsCanBeGivenUp(t *testing.T) {
 	c.Intercept(nil)
 	require.Len(t, records(t, x, "tool"), 2, "it is asked for again")
 }
+
+func TestShardsComeFromMirrors(t *testing.T) {
+	mirror := sharded(t, condatest.Shards{})
+	forge := conda.Channel{Name: "forge", URL: "https://conda.invalid/forge"}
+	x := open(t, options(t, fetch.Options{Mirrors: map[string][]string{forge.URL: {mirror.URL}}}, forge))
+	require.Equal(t, forge.URL+"/linux-64/tool-1.2-h1_4.conda", records(t, x, "tool")[0].URL, "records do not name mirrors")
+	require.Equal(t, "repodata_shards OK, repodata_shards OK, shard OK, shard OK", shardsAsked(mirror))
+}
+
+// A channel of some thousands of records, which span many windows and blocks, is the same in all forms.
+func TestAllFormsAreTheSame(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, condatest.WriteScale(dir, condatest.Scale{Factor: 0.01, Seed: 3, Shards: true}))
+	o := options(t, fetch.Options{Offline: true}, conda.Channel{Name: "scale", URL: "file://" + dir})
+	fromShards := open(t, o)
+	names, err := fromShards.Names(t.Context())
+	require.NoError(t, err)
+	require.Greater(t, len(names), 300)
+	require.NoError(t, fromShards.Prefetch(t.Context(), names))
+	for _, subdir := range []string{"linux-64", "noarch"} {
+		require.NoError(t, os.Remove(filepath.Join(dir, subdir, "repodata_shards.msgpack.zst")))
+	}
+	fromMemory := open(t, o)
+	same(t, fromShards, fromMemory)
+	require.Empty(t, packs(t, o))
+	o = o.WithMemory(1000)
+	same(t, fromMemory, open(t, o))
+	same(t, fromMemory, open(t, o))
+	require.Len(t, packs(t, o), 2)
+}

@@ -44,14 +44,14 @@ func (s *stream) fill() error {
 	}
 	s.before += int64(s.at)
 	s.at = 0
-	if len(rest) > cap(s.buf)/2 {
-		if 2*cap(s.buf) > s.largest {
-			return s.errorf("a value of more than %d MB", len(rest)>>20)
-		}
-		s.buf = make([]byte, len(rest), 2*cap(s.buf))
+	switch room := cap(s.buf); {
+	case len(rest) > room/2 && 2*room <= s.largest:
+		s.buf = make([]byte, len(rest), 2*room)
 		copy(s.buf, rest)
-	} else {
-		s.buf = s.buf[:copy(s.buf[:cap(s.buf)], rest)]
+	case len(rest) == room:
+		return s.errorf("a value of more than %d MB", room>>20)
+	default:
+		s.buf = s.buf[:copy(s.buf[:room], rest)]
 	}
 	for range 100 {
 		n, err := s.from.Read(s.buf[len(s.buf):cap(s.buf)])
