@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -23,7 +21,6 @@ type locking struct {
 	options lockOptions
 	build   *build // reads, and resolves
 	old     *lock.Lock
-	bare    bool            // the old lock is a list of URLs, which does not say what its packages depend on
 	said    map[string]bool // warnings, which are the same for each platform
 }
 
@@ -39,12 +36,7 @@ func runLock(ctx context.Context, env environment, o lockOptions) error {
 	}
 	defer unlock()
 	if o.Check || len(o.Update) > 0 {
-		data, err := os.ReadFile(o.Lock)
-		if err != nil {
-			return usageError{fmt.Errorf("reading the lock: %w", err)}
-		}
-		l.bare = lock.Detect(data) == lock.Explicit
-		if l.old, err = lock.Read(bytes.NewReader(data), o.Lock, lock.Options{Environment: o.build.LockEnv}); err != nil {
+		if l.old, err = lock.ReadFile(o.Lock, lock.Options{Environment: o.build.LockEnv}); err != nil {
 			return usageError{err}
 		}
 	}
@@ -292,7 +284,7 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 		return fail(err)
 	}
 	if l.old != nil {
-		env.favored, env.bare = l.favored(subdir), l.bare
+		env.favored = l.favored(subdir)
 	}
 	records, err := b.solve(ctx, s, in, env)
 	if err != nil {

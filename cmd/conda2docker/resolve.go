@@ -26,7 +26,6 @@ type resolved struct {
 	locked  bool // the lock was there
 	client  *fetch.Client
 	favored []*conda.Record // those that the solver shall keep where it can
-	bare    bool            // they do not say what they depend on
 }
 
 // resolve opens the base, and finds the packages: those of the lock, where it was made from the same input, else those that the
@@ -101,6 +100,7 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]
 	index, err := repodata.Open(ctx, repodata.Options{
 		Channels: in.channels, Subdirs: []conda.Subdir{b.options.Subdir, conda.NoArchSubdir}, Client: env.client,
 		Dir: filepath.Join(b.settings.Cache.Dir, "repodata"), Warn: func(w string) { b.console.say("warning: %s", w) },
+		Others: in.conda.Channels(),
 	})
 	var unknown *repodata.UnknownChannelError
 	if errors.As(err, &unknown) {
@@ -113,11 +113,9 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]
 	if err := checkForeign(ctx, index, in.env, b.options.Subdir); err != nil {
 		return nil, err
 	}
-	favored := env.favored
-	if env.bare {
-		if favored, err = indexed(ctx, index, favored); err != nil {
-			return nil, err
-		}
+	favored, err := indexed(ctx, index, env.favored)
+	if err != nil {
+		return nil, err
 	}
 	solution, err := solve.Solve(ctx, index, solve.Request{
 		Specs: in.env.Specs(), Virtual: env.target.virtual, Channels: in.channels, Priority: priorityOf(in.conda.Priority),
@@ -126,7 +124,8 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]
 	return solution.Records, err
 }
 
-// indexed are records as the channels have them; those that they do not have are left out.
+// indexed are records as the channels have them now; those that they do not have are left out: they are of another channel, or were
+// taken back.
 func indexed(ctx context.Context, index *repodata.Index, records []*conda.Record) ([]*conda.Record, error) {
 	var out []*conda.Record
 	for _, r := range records {
