@@ -28,8 +28,8 @@ require (
 	github.com/spdx/tools-golang v0.6.0-rc4
 	github.com/spf13/afero v1.15.0
 	github.com/stretchr/testify v1.12.1
-	github.com/urfave/cli/v2 v2.27.7
 	github.com/tinylib/msgp v1.6.4
+	github.com/urfave/cli/v2 v2.27.7
 	github.com/vmihailenco/msgpack/v5 v5.3.5
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/net v0.61.0

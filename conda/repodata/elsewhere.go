@@ -50,7 +50,7 @@ func (x *Index) lookAround(ctx context.Context) {
 		}
 	}
 	for _, c := range unique(x.options.Others) {
-		if slices.Contains(x.options.Channels, c) {
+		if slices.ContainsFunc(x.options.Channels, func(s conda.Channel) bool { return s.URL == c.URL }) {
 			continue
 		}
 		for _, s := range x.options.Subdirs {
