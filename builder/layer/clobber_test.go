@@ -49,7 +49,7 @@ func TestCorpusClobbers(t *testing.T) {
 				inputs = append(inputs, Input{Record: rec, ArchivePath: found[0], ArchiveSHA256: strings.Repeat("0", 63) + string(rune('0'+len(inputs))), Target: target()})
 			}
 			list := segments(t, c, inputs, 1)
-			res, err := Conflicts(list)
+			list, res, err := c.Settle(ctx, list)
 			require.NoError(t, err)
 			var warned []string
 			for _, w := range res.Warnings {
@@ -63,7 +63,7 @@ func TestCorpusClobbers(t *testing.T) {
 			}
 			require.Equal(t, tt.warnings, warned)
 
-			last, err := c.Environment(ctx, Environment{Prefix: "/opt/conda", Winners: res.Winners, Deleted: res.Deleted})
+			last, err := c.Environment(ctx, Environment{Prefix: "/opt/conda", Winners: res.Winners})
 			require.NoError(t, err)
 			for range 2 {
 				slices.Reverse(list)

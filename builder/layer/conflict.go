@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path"
@@ -57,8 +58,10 @@ func (c Clash) String() string {
 // Resolution is how the conflicts of an environment were settled.
 type Resolution struct {
 	Winners  []Winner // by path
-	Deleted  []string // paths as Winner's that a later linked package's file or symlink took away, sorted
 	Warnings []Clash  // by path
+	// Gone are the entries that must not be in a segment's layer, by the segment's number and path: a later linked package's file
+	// or symlink took them away with their directory, and another directory has come in its place since.
+	Gone map[int][]string
 }
 
 // ConflictError is a path that cannot be what all packages want it to be.
@@ -90,7 +93,9 @@ func Conflicts(segments []Segment) (Resolution, error) {
 	}
 	r := Resolution{Warnings: t.warnings()}
 	raw := rawPaths(segments)
-	for _, at := range t.repeated(raw) {
+	again := t.repeated(raw)
+	r.Gone = t.gone(raw, again)
+	for _, at := range slices.Sorted(maps.Keys(again)) {
 		n := t.nodes[at]
 		s := segments[n.segment]
 		e := Entry{Path: &link.Path{Path: at, Type: link.Directory, Mode: 0o755}}
@@ -99,12 +104,24 @@ func Conflicts(segments []Segment) (Resolution, error) {
 		}
 		r.Winners = append(r.Winners, Winner{Path: s.imagePath(at), Segment: s, Entry: e})
 	}
-	for _, at := range slices.Sorted(maps.Keys(raw)) {
-		if _, ok := t.nodes[at]; !ok && t.isDir(path.Dir(at)) {
-			r.Deleted = append(r.Deleted, segments[0].imagePath(at))
+	return r, nil
+}
+
+// Settle settles the conflicts of segments that are in link order, and gives the segments whose layers, in any order, are the
+// environment when the winners are put on top: those that lost files for good are made again without them. (Layers could
+// delete them instead, but a layer that deletes what is not below it does nothing where BuildKit merges layers.)
+func (c *Cache) Settle(ctx context.Context, segments []Segment) ([]Segment, Resolution, error) {
+	r, err := Conflicts(segments)
+	if err != nil || len(r.Gone) == 0 {
+		return segments, r, err
+	}
+	segments = slices.Clone(segments)
+	for i, paths := range r.Gone {
+		if segments[i], err = c.without(ctx, segments[i], paths); err != nil {
+			return nil, Resolution{}, err
 		}
 	}
-	return r, nil
+	return segments, r, nil
 }
 
 // rawPath is what the layers hold at a path, whatever their order.
@@ -141,8 +158,8 @@ func rawPaths(segments []Segment) map[string]rawPath {
 	return all
 }
 
-// repeated are the paths of the tree about which the layers' order would decide, sorted.
-func (t *linkedTree) repeated(raw map[string]rawPath) []string {
+// repeated are the paths of the tree about which the layers' order would decide.
+func (t *linkedTree) repeated(raw map[string]rawPath) map[string]bool {
 	again := map[string]bool{}
 	for at, r := range raw {
 		n, ok := t.nodes[at]
@@ -161,7 +178,39 @@ func (t *linkedTree) repeated(raw map[string]rawPath) []string {
 			again[at] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(again))
+	return again
+}
+
+// gone are the entries that no other layer hides and that the tree does not have. Hard links to them have their bytes from the
+// environment's layer.
+func (t *linkedTree) gone(raw map[string]rawPath, again map[string]bool) map[int][]string {
+	var tops []string
+	for at := range raw {
+		if _, ok := t.nodes[at]; !ok && t.isDir(path.Dir(at)) {
+			tops = append(tops, at)
+		}
+	}
+	if len(tops) == 0 {
+		return nil
+	}
+	isGone := func(p string) bool {
+		return slices.ContainsFunc(tops, func(top string) bool { return p == top || strings.HasPrefix(p, top+"/") })
+	}
+	out := map[int][]string{}
+	for i, s := range t.segments {
+		for j, e := range s.Entries {
+			p := e.Path.Path
+			lone := e.Type == link.Hardlink && isGone(e.Link)
+			if !isGone(p) && !lone {
+				continue
+			}
+			out[i] = append(out[i], p)
+			if n, ok := t.nodes[p]; lone && ok && n.loc == (loc{i, j}) {
+				again[p] = true
+			}
+		}
+	}
+	return out
 }
 
 // differs reports whether two entries of a path, none of them a directory, differ in what they hold, and whether they differ

@@ -41,7 +41,7 @@ func TestConflicts(t *testing.T) {
 		name     string
 		segments []Segment
 		winners  map[string]string // path in the image → package
-		deleted  []string
+		gone     map[int][]string  // entries that must not be in the layer of the segment of that number
 		warnings []string
 		err      string
 	}{
@@ -109,10 +109,23 @@ func TestConflicts(t *testing.T) {
 				holding("c", regular("share/x/z", "2")),
 			},
 			winners: map[string]string{"opt/conda/share/x": "c", "opt/conda/share/x/z": "c"},
-			deleted: []string{"opt/conda/share/x/y"},
+			gone:    map[int][]string{0: {"share/x/y"}},
 			warnings: []string{
 				"/opt/conda/share/x is a directory in a-1-0, a file in b-1-0 and a directory in c-1-0: the image has that of c-1-0, " +
 					"which is linked last, and not the files that were in the directory (2)",
+			},
+		},
+		{
+			name: "with a hard link to what is gone",
+			segments: []Segment{
+				holding("a", regular("share/x/y", "1"), hardlink("share/keep", "share/x/y", "1")), holding("b", regular("share/x", "1")),
+				holding("c", regular("share/x/z", "2")),
+			},
+			winners: map[string]string{"opt/conda/share/x": "c", "opt/conda/share/x/z": "c", "opt/conda/share/keep": "a"},
+			gone:    map[int][]string{0: {"share/x/y", "share/keep"}},
+			warnings: []string{
+				"/opt/conda/share/x is a directory in a-1-0, a file in b-1-0 and a directory in c-1-0: the image has that of c-1-0, " +
+					"which is linked last, and not the files that were in the directory (1)",
 			},
 		},
 		{
@@ -121,7 +134,7 @@ func TestConflicts(t *testing.T) {
 				holding("a", regular("share/x/y", "1"), symlink("l", "share")), holding("b", regular("l/x", "1")), holding("c", regular("share/x/z", "2")),
 			},
 			winners: map[string]string{"opt/conda/l": "a"},
-			deleted: []string{"opt/conda/share/x/y"},
+			gone:    map[int][]string{0: {"share/x/y"}},
 			warnings: []string{
 				"/opt/conda/share/x is a directory in a-1-0, a file in b-1-0 and a directory in c-1-0: the image has that of c-1-0, " +
 					"which is linked last, and not the files that were in the directory (1)",
@@ -210,7 +223,7 @@ func TestConflicts(t *testing.T) {
 				tt.winners = map[string]string{}
 			}
 			require.Equal(t, tt.winners, got)
-			require.Equal(t, tt.deleted, r.Deleted)
+			require.Equal(t, tt.gone, r.Gone)
 			var warnings []string
 			for _, w := range r.Warnings {
 				warnings = append(warnings, w.String())

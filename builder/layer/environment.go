@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +31,6 @@ type Environment struct {
 	Prefix  string    // directories that lead to files are written below it; elsewhere they are the base's, unless they are given
 	Files   []File    // they win over packages' files
 	Winners []Winner  // of Conflicts
-	Deleted []string  // of Conflicts
 	Epoch   time.Time // the modification time of Files; directories have the same everywhere
 	Name    string    // what the layer holds, for people; "conda environment" by default
 }
@@ -63,12 +61,11 @@ func (c *Cache) Environment(ctx context.Context, e Environment) (Layer, error) {
 	})
 }
 
-// item is a file, a winner or a deletion, with its path in the image without the leading slash.
+// item is a file or a winner, with its path in the image without the leading slash.
 type item struct {
-	path    string
-	file    File
-	winner  *Winner
-	deleted bool
+	path   string
+	file   File
+	winner *Winner
 }
 
 // items are the environment's files and winners by path.
@@ -97,11 +94,6 @@ func (e Environment) items() ([]item, error) {
 			items = append(items, item{path: w.Path, winner: &e.Winners[i]})
 		}
 	}
-	for _, d := range e.Deleted {
-		if !seen[d] {
-			items = append(items, item{path: d, deleted: true})
-		}
-	}
 	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.path, b.path) })
 	return items, nil
 }
@@ -112,10 +104,6 @@ func (c *Cache) environmentKey(e Environment, items []item) string {
 	for _, it := range items {
 		if w := it.winner; w != nil {
 			fmt.Fprintf(h, "winner %q %s %s %q\n", it.path, w.Segment.ID, w.Entry.Type, w.Entry.Path.Path)
-			continue
-		}
-		if it.deleted {
-			fmt.Fprintf(h, "deleted %q\n", it.path)
 			continue
 		}
 		f := it.file
@@ -132,9 +120,6 @@ func (c *Cache) writeItem(ctx context.Context, tw *tarWriter, e Environment, it 
 	}
 	if it.winner != nil {
 		return c.writeWinner(ctx, tw, *it.winner)
-	}
-	if it.deleted {
-		return tw.whiteout(it.path)
 	}
 	return tw.file(it.path, it.file, e.Epoch)
 }
@@ -167,12 +152,6 @@ func (w *tarWriter) file(name string, f File, epoch time.Time) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
-}
-
-// whiteout deletes what the layers below have at a path (OCI image layer specification).
-func (w *tarWriter) whiteout(name string) error {
-	dir, base := path.Split(name)
-	return w.header(&tar.Header{Typeflag: tar.TypeReg, Name: dir + ".wh." + base, Mode: 0o644, ModTime: dirTime()})
 }
 
 func unixMode(m fs.FileMode) int64 {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +28,31 @@ type Input struct {
 	ArchivePath   string
 	ArchiveSHA256 string // lower-case hex, already checked
 	Target        link.Target
+
+	omit *omission // what is left out; nil for nothing
+}
+
+// omission is what is left out of a segment.
+type omission struct {
+	paths       []string // of entries, sorted
+	directories []string // in the image, that are still needed, sorted
+}
+
+func (o *omission) has(path string) bool {
+	if o == nil {
+		return false
+	}
+	_, ok := slices.BinarySearch(o.paths, path)
+	return ok
+}
+
+// without is the segment without some of its entries. What it says of its package stays.
+func (c *Cache) without(ctx context.Context, s Segment, paths []string) (Segment, error) {
+	in := s.input
+	in.omit = &omission{paths: slices.Sorted(slices.Values(paths))}
+	s.Entries = slices.DeleteFunc(slices.Clone(s.Entries), func(e Entry) bool { return in.omit.has(e.Path.Path) })
+	in.omit.directories = slices.Sorted(maps.Keys(s.directories()))
+	return c.Segment(ctx, in)
 }
 
 // Segment is one package's part of a layer: a compressed tar without its end. It begins with its directories, in chunks of their
@@ -200,6 +227,9 @@ func (c *Cache) segmentID(in Input) string {
 	if s := c.opts.Linker.Safety; s != "" && s != link.SafetyWarn {
 		fmt.Fprintf(&b, "safety %s\n", s) // else a segment that was made without a word would do for who wants it refused
 	}
+	if in.omit != nil {
+		fmt.Fprintf(&b, "without %q\n", in.omit.paths)
+	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:])
 }
@@ -207,8 +237,10 @@ func (c *Cache) segmentID(in Input) string {
 // placed is what the tar knows of a path and link.Package does not.
 type placed struct {
 	ModTime int64 // unix seconds
-	Offset  int64
+	Offset  int64 // of its content; omitted where it is not there
 }
+
+const omitted = -1
 
 // write streams the files of an input's package into a compressed tar.
 func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, error) {
@@ -220,8 +252,14 @@ func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, erro
 	var first head
 	linker := c.opts.Linker
 	linker.Directories = func(dirs []string) (err error) {
+		for i, d := range dirs {
+			dirs[i] = inImage(d)
+		}
+		if in.omit != nil {
+			dirs = in.omit.directories
+		}
 		for _, d := range dirs {
-			if err := tw.folder(inImage(d)); err != nil {
+			if err := tw.folder(d); err != nil {
 				return err
 			}
 		}
@@ -232,6 +270,10 @@ func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, erro
 	pkg, err := linker.Files(ctx, in.ArchivePath, in.Record, in.Target, func(f link.File, r io.Reader) error {
 		if _, twice := at[f.Path]; twice {
 			return fmt.Errorf("%s: the package has this path twice", f.Path)
+		}
+		if in.omit.has(f.Path) {
+			at[f.Path] = placed{Offset: omitted}
+			return nil
 		}
 		offset, err := tw.linked(inImage(f.Path), f, r, inImage(f.Link))
 		at[f.Path] = placed{ModTime: tarTime(f.ModTime).Unix(), Offset: offset}

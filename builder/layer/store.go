@@ -61,7 +61,7 @@ func (ix index) segment(id string, in Input, blobPath string) Segment {
 	s := Segment{
 		ID: id, Name: in.Record.Name, Dist: in.Record.Dist(), Prefix: in.Target.Prefix,
 		TarSize: ix.TarSize, Size: ix.Size,
-		Entries: make([]Entry, len(ix.Places)),
+		Entries: make([]Entry, 0, len(ix.Places)),
 		Package: ix.Package,
 		blob: blob{
 			path: blobPath, digest: digest.Digest(ix.Digest), diffID: digest.Digest(ix.DiffID),
@@ -69,8 +69,10 @@ func (ix index) segment(id string, in Input, blobPath string) Segment {
 		},
 		input: in,
 	}
-	for i := range ix.Package.Paths {
-		s.Entries[i] = Entry{Path: &ix.Package.Paths[i], ModTime: time.Unix(ix.Places[i].ModTime, 0).UTC(), offset: ix.Places[i].Offset}
+	for i, p := range ix.Places {
+		if p.Offset != omitted {
+			s.Entries = append(s.Entries, Entry{Path: &ix.Package.Paths[i], ModTime: time.Unix(p.ModTime, 0).UTC(), offset: p.Offset})
+		}
 	}
 	return s
 }

@@ -69,8 +69,8 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 			b.console.say("warning: %s: %s", g.Dist, w)
 		}
 	}
-	conflicts, err := layer.Conflicts(out.segments)
-	if err != nil {
+	var conflicts layer.Resolution
+	if out.segments, conflicts, err = cache.Settle(ctx, out.segments); err != nil {
 		return layers{}, "", err
 	}
 	for _, w := range conflicts.Warnings {
@@ -84,7 +84,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 		return layers{}, "", err
 	}
 	last, err := cache.Environment(ctx, layer.Environment{
-		Prefix: prefix, Files: files, Winners: conflicts.Winners, Deleted: conflicts.Deleted, Epoch: out.epoch,
+		Prefix: prefix, Files: files, Winners: conflicts.Winners, Epoch: out.epoch,
 	})
 	if err != nil {
 		return layers{}, "", err

@@ -4,6 +4,7 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -33,6 +34,8 @@ func run(verb string, args []string) error {
 			return err
 		}
 		return os.WriteFile(args[1], fmt.Appendf(nil, "%x", sha256.Sum256(b)), 0o644)
+	case "list": // list FOLDER PATH: what is in the folder, a line each
+		return list(args[0], args[1])
 	case "dial": // dial ADDRESS
 		c, err := net.DialTimeout("tcp", args[0], 5*time.Second)
 		if err != nil {
@@ -54,4 +57,35 @@ func run(verb string, args []string) error {
 		return nil
 	}
 	return fmt.Errorf("no verb %q", verb)
+}
+
+// list writes PATH, "PATH -> TARGET" and "PATH = CONTENT" for directories, symlinks and files.
+func list(root, out string) error {
+	var text []byte
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		text = append(text, path[len(root)+1:]...)
+		switch {
+		case e.Type() == fs.ModeSymlink:
+			to, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			text = append(text, " -> "+to...)
+		case !e.IsDir():
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			text = fmt.Appendf(text, " = %s", b)
+		}
+		text = append(text, '\n')
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, text, 0o644)
 }
