@@ -27,21 +27,20 @@ func lockDiffCommand(env environment) *cli.Command {
 				return usageError{fmt.Errorf("lock diff needs two locks, for example: conda2docker lock diff old.yml new.yml")}
 			}
 			var locks [2]*lock.Lock
+			only := conda.Subdir(c.String("platform"))
 			for i, path := range c.Args().Slice() {
 				var err error
 				if locks[i], err = readForDiff(path, c.String("lock-environment")); err != nil {
 					return usageError{err}
 				}
 				for _, s := range locks[i].Subdirs() {
-					if _, err := locks[i].Platform(s); err != nil {
-						_, _ = fmt.Fprintf(env.Stderr, "note: %v\n", err)
+					if _, err := locks[i].Platform(s); err != nil && (only == "" || s == only) {
+						_, _ = fmt.Fprintf(env.Stderr, "note: %s is compared without what cannot be had: %v\n", s, err)
 					}
 				}
 			}
 			changes := lock.Diff(locks[0], locks[1])
-			if s := conda.Subdir(c.String("platform")); s != "" {
-				changes = slices.DeleteFunc(changes, func(d lock.Change) bool { return d.Subdir != s })
-			}
+			changes = slices.DeleteFunc(changes, func(d lock.Change) bool { return only != "" && d.Subdir != only })
 			for _, line := range diffLines(changes) {
 				if _, err := fmt.Fprintln(env.Stdout, line); err != nil {
 					return fmt.Errorf("writing the difference: %w", err)
