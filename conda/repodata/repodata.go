@@ -186,8 +186,8 @@ func (x *Index) Prefetch(ctx context.Context, names []conda.PackageName) error {
 	})
 }
 
-// Records are the records of a name, in the order of channels, of subdirs, and of repodata, where a .conda has the
-// place of the .tar.bz2 that is otherwise the same. An unknown name has none. Records that do not parse are left out,
+// Records are the records of a name, in the order of channels, of subdirs, and of the archives' file names, as far as repodata is
+// sorted by them. A .conda has the place of the .tar.bz2 that is otherwise the same. An unknown name has none. Records that do not parse are left out,
 // and counted in a warning.
 func (x *Index) Records(ctx context.Context, name conda.PackageName) ([]*conda.Record, error) {
 	var all []*conda.Record

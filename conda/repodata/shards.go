@@ -194,21 +194,10 @@ func (x *shards) get(ctx context.Context, sum []byte, file string) ([]byte, erro
 		}
 	}
 	if path != "" {
-		keepShard(path, b)
+		// Half a shard has another sum, so there is no need for a file that appears as a whole; nor is it an error not to keep one.
+		_ = os.WriteFile(path, b, 0o644)
 	}
 	return b, nil
-}
-
-// keepShard writes a shard into the cache. It is not an error where that cannot be done.
-func keepShard(path string, b []byte) {
-	temp := filepath.Join(filepath.Dir(filepath.Dir(path)), fmt.Sprintf(".tmp-%d-%s", os.Getpid(), filepath.Base(path)))
-	err := os.WriteFile(temp, b, 0o644)
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		_ = os.Remove(temp)
-	}
 }
 
 // tidy removes shards that are old and that the index does not name.
