@@ -226,6 +226,17 @@ func FuzzMatchSpec(f *testing.F) {
 	})
 }
 
+func TestErrorsHaveAPlace(t *testing.T) {
+	for s, offset := range map[string]int{
+		"nümpy": 0, "numpy >=1.2,<<3": 6, "numpy[version='>>1']": 6, "numpy[colour=red]": 6, "conda-forge::na__me": 13, "numpy[build_number=>]": 6,
+	} {
+		_, err := matchspec.Parse(s)
+		var part *matchspec.PartError
+		require.ErrorAs(t, err, &part, s)
+		require.Equal(t, offset, part.Offset, "%s: %v", s, err)
+	}
+}
+
 func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
 		_, _ = matchspec.Parse("python >=3.11,<3.12.0a0")

@@ -1,7 +1,6 @@
 package solve_test
 
 import (
-	"errors"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +27,7 @@ func BenchmarkSolveCorpus(b *testing.B) {
 		x.asked = x.asked[:0]
 		_, err := solve.Solve(b.Context(), x, requests[i%len(requests)])
 		if unsat := (*solve.UnsatisfiableError)(nil); err != nil {
-			require.True(b, errors.As(err, &unsat))
+			require.ErrorAs(b, err, &unsat)
 		}
 	}
 	b.ReportMetric(float64((processorTime(b)-before).Microseconds())/1000/float64(b.N), "cpu-ms/op")

@@ -208,25 +208,25 @@ const checkSteps = 4_000_000
 // minimise leaves out one spec after the other, as long as there is no solution without it.
 func (d *detective) minimise(ctx context.Context, r *refutation) (*refutation, error) {
 	virtual := d.virtual()
-	try := func(specs []cdcl.Set) (bool, error) {
+	try := func(specs []cdcl.Set) error {
 		smaller, err := d.refute(ctx, append(slices.Clone(virtual), specs...), checkSteps)
-		if errors.Is(err, cdcl.ErrLimit) {
-			return false, nil
-		}
 		if smaller != nil {
 			r = smaller
 		}
-		return smaller != nil, err
+		if errors.Is(err, cdcl.ErrLimit) {
+			return nil
+		}
+		return err
 	}
 	if r.crowd != nil {
-		_, err := try(slices.DeleteFunc(slices.Clone(r.blamed), func(s cdcl.Set) bool { return !slices.Contains(r.crowd.Sets, s) }))
+		err := try(slices.DeleteFunc(slices.Clone(r.blamed), func(s cdcl.Set) bool { return !slices.Contains(r.crowd.Sets, s) }))
 		if err != nil {
 			return nil, err
 		}
 	}
 	for i := len(r.blamed) - 1; i >= 0; i-- {
 		if i < len(r.blamed) {
-			if _, err := try(slices.Delete(slices.Clone(r.blamed), i, i+1)); err != nil {
+			if err := try(slices.Delete(slices.Clone(r.blamed), i, i+1)); err != nil {
 				return nil, err
 			}
 		}

@@ -69,6 +69,7 @@ func (n *node) join(sep byte, source string) string {
 	}
 	return strings.Join(texts, string(sep))
 }
+
 func (n *node) add(part node) {
 	if part.kind == n.kind {
 		n.nodes = append(n.nodes, part.nodes...)
