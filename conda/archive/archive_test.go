@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
 	"github.com/datalayer/conda2docker/conda/archive"
@@ -278,6 +279,26 @@ func TestParallelBzip2(t *testing.T) {
 
 	_, _, err = read(t.Context(), half, archive.Options{Name: "d.tar.bz2"})
 	require.ErrorContains(t, err, "truncated")
+}
+
+// TestDecoders reads packages with what others left, broken ones among them, and with windows of any size.
+func TestDecoders(t *testing.T) {
+	var d archive.Decoders
+	body := strings.Repeat("some text ", 100_000)
+	for range 3 {
+		for _, window := range []int{1 << 10, 1 << 20, 32 << 20} {
+			w, err := zstd.NewWriter(nil, zstd.WithWindowSize(window), zstd.WithSingleSegment(window == 1<<20))
+			require.NoError(t, err)
+			pkg := w.EncodeAll(tarball(t, file("a", body)), nil)
+			info := zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index()))}
+			_, payload, err := read(t.Context(), zipped(t, info, zipMember{"pkg-d.tar.zst", pkg}), archive.Options{Name: "d.conda", Decoders: &d})
+			require.NoError(t, err)
+			same := payload[0].body == body
+			require.True(t, same)
+			_, _, err = read(t.Context(), zipped(t, info, zipMember{"pkg-d.tar.zst", pkg[:len(pkg)/2]}), archive.Options{Name: "d.conda", Decoders: &d})
+			require.ErrorContains(t, err, "truncated")
+		}
+	}
 }
 
 func TestYield(t *testing.T) {

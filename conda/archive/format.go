@@ -228,21 +228,26 @@ func (z zstdMember) Close() error {
 	return z.member.Close()
 }
 
+// windowOf is the window that a stream's first frame asks for.
+func windowOf(b *bufio.Reader) uint64 {
+	head, _ := b.Peek(zstd.HeaderMaxSize) // a stream may be shorter, and what is wrong with it is the decoder's to say
+	var h zstd.Header
+	switch err := h.Decode(head); {
+	case err != nil:
+		return maxWindow
+	case h.SingleSegment:
+		return h.FrameContentSize
+	}
+	return h.WindowSize
+}
+
 func (c condaZip) open(f *zip.File) (io.ReadCloser, error) {
 	m, err := f.Open()
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", f.Name, err)
 	}
 	b := bufio.NewReaderSize(m, readAhead)
-	var h zstd.Header
-	head, err := b.Peek(zstd.HeaderMaxSize)
-	if len(head) > 0 { // a member that is shorter than a header could be is the decoder's to refuse
-		err = h.Decode(head)
-	}
-	window := h.WindowSize
-	if err != nil {
-		window = maxWindow
-	}
+	window := windowOf(b)
 	d, err := c.decoders.open(b)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", f.Name, err), m.Close())
