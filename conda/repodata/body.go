@@ -155,6 +155,9 @@ func (e entry) openFile(ctx context.Context, s, old state) (source, error) {
 		return e.openFile(ctx, s, state{})
 	}
 	x, err := e.readFile(ctx, s, resp)
+	if errors.Is(err, errKeeping) {
+		return nil, fmt.Errorf("%s: %w", s.URL, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s does not parse: %w", s.URL, err)
 	}
@@ -242,7 +245,7 @@ func (e entry) read(body io.Reader, s state, create func() (packFile, error)) (*
 	}
 	to, err := create()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errKeeping, err)
 	}
 	return readStream(body, to)
 }

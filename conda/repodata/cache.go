@@ -41,8 +41,7 @@ const probeAgain = 7 * 24 * time.Hour
 type entry struct {
 	client  *fetch.Client
 	url     string // of the subdir, canonical
-	top     string // the cache's folder
-	dir     string // of the entry, below it
+	dir     string // of the entry
 	passing bool   // the cache is gone when the repodata is open
 	current bool
 	memory  int // bytes of repodata that may stay in it
@@ -66,7 +65,7 @@ type state struct {
 // newEntry is the place in the cache of a subdir.
 func newEntry(o Options, url string, passing bool) entry {
 	return entry{
-		client: o.Client, url: url, top: o.Dir, dir: filepath.Join(o.Dir, key(o.Client.Places(url))), passing: passing, current: o.Current,
+		client: o.Client, url: url, dir: filepath.Join(o.Dir, key(o.Client.Places(url))), passing: passing, current: o.Current,
 		memory: cmp.Or(o.memory, memoryLimit),
 	}
 }
@@ -97,6 +96,9 @@ func (e entry) open(ctx context.Context) (source, error) {
 		return nil, err
 	}
 	x, err := e.source(s, e.store)
+	if errors.Is(err, errKeeping) {
+		return nil, fmt.Errorf("%s: %w", s.URL, err)
+	}
 	if err != nil {
 		_ = os.Remove(filepath.Join(e.dir, stateFile)) // so that it is fetched anew
 		return nil, fmt.Errorf("%s does not parse: %w", s.URL, err)

@@ -194,6 +194,9 @@ func readText(text []byte) (*pack, error) {
 	return &pack{table: t, blocks: wholeText(text)}, err
 }
 
+// errKeeping is a failure of this machine, not of repodata.
+var errKeeping = errors.New("keeping its records")
+
 // readStream reads a repodata.json into a pack's file.
 func readStream(from io.Reader, to packFile) (*pack, error) {
 	p := newPacker(to)
@@ -204,7 +207,7 @@ func readStream(from io.Reader, to packFile) (*pack, error) {
 	}
 	done, err := p.finish(newTable(in))
 	if err != nil {
-		return nil, fmt.Errorf("keeping its records: %w", err)
+		return nil, fmt.Errorf("%w: %w", errKeeping, err)
 	}
 	return done, nil
 }

@@ -183,7 +183,7 @@ func TestTwoProcesses(t *testing.T) {
 		for range 3 {
 			cmd := exec.Command(os.Args[0], "-test.run=^TestTwoProcesses$")
 			cmd.Env = append(os.Environ(), variable+"="+c.URL, "REPODATA_TEST_DIR="+dir)
-			cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+			cmd.Stderr = os.Stderr
 			require.NoError(t, cmd.Start())
 			running = append(running, cmd)
 		}
