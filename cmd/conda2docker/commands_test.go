@@ -99,7 +99,7 @@ func remember(ts *testscript.TestScript, w *world, _ []string) (err error) {
 }
 
 // channelCommand is about the channel: "requests" prints them, "forget" forgets them, "corrupt PATH" changes a byte of a file,
-// "login USER PASSWORD" and "token TOKEN" make it private, "sha256 PATH VARIABLE" keeps a package's checksum.
+// "login USER PASSWORD" and "token TOKEN" make it private, "mirror REPOSITORY" copies it into a registry, "sha256 PATH VARIABLE" keeps a package's checksum.
 func channelCommand(ts *testscript.TestScript, w *world, args []string) error {
 	switch {
 	case slices.Equal(args, []string{"requests"}):
@@ -109,6 +109,8 @@ func channelCommand(ts *testscript.TestScript, w *world, args []string) error {
 		fmt.Fprint(ts.Stdout())
 	case slices.Equal(args, []string{"forget"}):
 		w.channel.Forget()
+	case len(args) == 2 && args[0] == "mirror":
+		return mirrorChannel(w.t, w.channel, args[1])
 	case len(args) == 2 && args[0] == "corrupt":
 		return corrupt(w, args[1])
 	case len(args) == 3 && args[0] == "login":
