@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -442,4 +443,14 @@ func BenchmarkOpen(b *testing.B) {
 		_, err := Open(b.Context(), o)
 		require.NoError(b, err)
 	}
+}
+
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	abandoned := false
+	_, err = readStream(strings.NewReader(`{"packages": {"a": {"name": "a"}}}`), packFile{File: full, abandon: func() { abandoned = true }})
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.ErrorContains(t, err, "keeping its records: ")
+	require.True(t, abandoned)
 }
