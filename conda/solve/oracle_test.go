@@ -2,6 +2,7 @@ package solve_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,12 +18,24 @@ import (
 
 // ask is a MatchSpec that the oracle understands without any of the code under test.
 type ask struct {
-	name string
-	op   string // "" for any
-	n    int
+	channel string // "" for any
+	name    string
+	op      string // "" for any
+	n       int
 }
 
-func (a ask) String() string { return strings.TrimSpace(fmt.Sprintf("%s %s", a.name, a.suffix())) }
+func (a ask) String() string {
+	s := strings.TrimSpace(fmt.Sprintf("%s %s", a.name, a.suffix()))
+	if a.channel != "" {
+		return a.channel + "::" + s
+	}
+	return s
+}
+
+// selects reports whether the record is one that is asked for; its name is.
+func (a ask) selects(t *toy) bool {
+	return a.holds(t.version) && (a.channel == "" || a.channel == t.record.Channel.Name)
+}
 
 func (a ask) suffix() string {
 	if a.op == "" {
@@ -57,10 +70,11 @@ type toy struct {
 
 // puzzle is a small random problem.
 type puzzle struct {
-	toys    map[string][]*toy
-	virtual map[string]int
-	specs   []ask
-	locked  *toy
+	toys     map[string][]*toy
+	virtual  map[string]int
+	specs    []ask
+	locked   *toy
+	priority solve.Priority
 }
 
 const puzzleNames = "abcdef"
@@ -100,8 +114,13 @@ func randomPuzzle(r *rand.Rand) puzzle {
 		slices.SortStableFunc(p.toys[name], func(a, b *toy) int { return a.channel - b.channel })
 	}
 	for range 1 + r.IntN(3) {
-		p.specs = append(p.specs, randomAsk(""))
+		a := randomAsk("")
+		if r.IntN(8) == 0 && a.name != "__v" {
+			a.channel = fmt.Sprint("channel", r.IntN(2))
+		}
+		p.specs = append(p.specs, a)
 	}
+	p.priority = solve.Priority(r.IntN(6) / 2 % 3)
 	if r.IntN(4) == 0 {
 		of := p.toys[names[r.IntN(len(names))]]
 		p.locked = of[r.IntN(len(of))]
@@ -125,17 +144,26 @@ func toyRecord(t *toy, i int) *conda.Record {
 
 // allowed is the records of a name that channels and specs leave over.
 func (p puzzle) allowed(name string) []*toy {
+	pinned := ""
+	for _, s := range p.specs {
+		if s.name == name && pinned == "" {
+			pinned = s.channel
+		}
+	}
 	var named []*toy
 	for _, t := range p.toys[name] {
 		asked := false
 		matches := false
 		for _, s := range p.specs {
 			asked = asked || s.name == name
-			matches = matches || s.name == name && s.holds(t.version)
+			matches = matches || s.name == name && s.selects(t)
 		}
-		if !asked || matches {
+		if (!asked || matches) && (pinned == "" || pinned == t.record.Channel.Name) {
 			named = append(named, t)
 		}
+	}
+	if p.priority != solve.Strict {
+		return named
 	}
 	return slices.DeleteFunc(named, func(t *toy) bool { return t.channel != named[0].channel })
 }
@@ -144,7 +172,7 @@ func (p puzzle) allowed(name string) []*toy {
 func (p puzzle) valid(chosen map[string]*toy) bool {
 	met := func(a ask, required bool) bool {
 		if t, ok := chosen[a.name]; ok {
-			return a.holds(t.version)
+			return a.selects(t)
 		}
 		if v, ok := p.virtual[a.name]; ok {
 			return a.holds(v)
@@ -195,7 +223,7 @@ func (p puzzle) solvable(names []string, chosen map[string]*toy) bool {
 
 func (p puzzle) request(t *testing.T) (*index, solve.Request) {
 	x := &index{records: map[conda.PackageName][]*conda.Record{}}
-	var r solve.Request
+	r := solve.Request{Priority: p.priority}
 	for name, toys := range p.toys {
 		for _, toy := range toys {
 			x.records[conda.PackageName(name)] = append(x.records[conda.PackageName(name)], toy.record)
@@ -218,31 +246,95 @@ func (p puzzle) request(t *testing.T) (*index, solve.Request) {
 // TestAgreesWithExhaustiveSearch compares the search, on small random problems, with trying every choice.
 func TestAgreesWithExhaustiveSearch(t *testing.T) {
 	counts := map[bool]int{}
-	for seed := range uint64(1000) {
-		p := randomPuzzle(rand.New(rand.NewPCG(seed, 1)))
-		x, r := p.request(t)
-		s, err := solve.Solve(t.Context(), x, r)
-		want := p.solvable(strings.Split(puzzleNames, ""), map[string]*toy{})
-		counts[want]++
-		if !want {
-			var unsat *solve.UnsatisfiableError
-			require.ErrorAs(t, err, &unsat, "puzzle %d has no solution, but: %v", seed, s.Records)
-			require.NotEmpty(t, unsat.Error())
-			continue
-		}
-		require.NoError(t, err, "puzzle %d has a solution", seed)
-		chosen := map[string]*toy{}
-		for _, rec := range s.Records {
-			i := slices.IndexFunc(p.toys[string(rec.Name)], func(t *toy) bool { return t.record == rec })
-			require.GreaterOrEqual(t, i, 0)
-			require.NotContains(t, chosen, string(rec.Name), "puzzle %d", seed)
-			chosen[string(rec.Name)] = p.toys[string(rec.Name)][i]
-		}
-		require.True(t, p.valid(chosen), "puzzle %d: %v is no solution", seed, s.Records)
-		requireNeeded(t, p, chosen)
+	for seed := range uint64(1500) {
+		counts[requireAgreement(t, seed, 1)]++
 	}
 	require.Greater(t, counts[true], 250)
 	require.Greater(t, counts[false], 250)
+}
+
+func FuzzSolve(f *testing.F) {
+	f.Add(uint64(1), uint64(3))
+	f.Add(uint64(7), uint64(4))
+	f.Fuzz(func(t *testing.T, a, b uint64) { requireAgreement(t, a, b) })
+}
+
+// requireAgreement compares the solver's answer to a puzzle with an exhaustive search, and says whether there is a solution.
+func requireAgreement(t *testing.T, a, b uint64) bool {
+	t.Helper()
+	p := randomPuzzle(rand.New(rand.NewPCG(a, b)))
+	x, r := p.request(t)
+	s, err := solve.Solve(t.Context(), x, r)
+	if !p.solvable(strings.Split(puzzleNames, ""), map[string]*toy{}) {
+		var unsat *solve.UnsatisfiableError
+		require.ErrorAs(t, err, &unsat, "puzzle %d %d has no solution, but: %v", a, b, s.Records)
+		require.NotEmpty(t, unsat.Error())
+		return false
+	}
+	require.NoError(t, err, "puzzle %d %d has a solution", a, b)
+	chosen := p.chosen(s)
+	require.Len(t, chosen, len(s.Records), "puzzle %d %d: one of each name, and of the index", a, b)
+	require.True(t, p.valid(chosen), "puzzle %d %d: %v is no solution", a, b, s.Records)
+	requireNeeded(t, p, chosen)
+	return true
+}
+
+// TestFavoredRecordsStay compares a solution with the one that is found when there are more records, and those of the first are
+// favored, all of them or all but one: nothing else changes that need not.
+func TestFavoredRecordsStay(t *testing.T) {
+	stayed, updated := 0, 0
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		p := randomPuzzle(r)
+		p.locked = nil
+		x, request := p.request(t)
+		all := maps.Clone(x.records)
+		for n, records := range all { // the channel as it was before
+			x.records[n] = slices.DeleteFunc(slices.Clone(records), func(rec *conda.Record) bool { return rec.Version.String() == "3" })
+		}
+		before, err := solve.Solve(t.Context(), x, request)
+		x.records = all
+		if err != nil || !p.valid(p.chosen(before)) {
+			continue
+		}
+		request.Favored = before.Records
+		after, err := solve.Solve(t.Context(), x, request)
+		require.NoError(t, err)
+		require.Equal(t, before, after, "puzzle %d", seed)
+		stayed++
+
+		if len(before.Records) < 2 {
+			continue
+		}
+		i := r.IntN(len(before.Records))
+		request.Favored = slices.Delete(slices.Clone(before.Records), i, i+1)
+		after, err = solve.Solve(t.Context(), x, request)
+		require.NoError(t, err)
+		chosen := p.chosen(before)
+		chosen[string(before.Records[i].Name)] = p.chosen(after)[string(before.Records[i].Name)]
+		if chosen[string(before.Records[i].Name)] == nil || !p.valid(chosen) {
+			continue // more has to change
+		}
+		for _, rec := range after.Records {
+			require.Equal(t, chosen[string(rec.Name)].record, rec, "puzzle %d", seed)
+		}
+		updated++
+	}
+	require.Greater(t, stayed, 400)
+	require.Greater(t, updated, 100)
+}
+
+// chosen is a solution as toys, by name.
+func (p puzzle) chosen(s solve.Solution) map[string]*toy {
+	out := map[string]*toy{}
+	for _, rec := range s.Records {
+		for _, t := range p.toys[string(rec.Name)] {
+			if t.record == rec {
+				out[string(rec.Name)] = t
+			}
+		}
+	}
+	return out
 }
 
 // requireNeeded checks that nothing is chosen that no spec leads to.
