@@ -129,10 +129,8 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	if o.MaxLayers < 1 || o.MaxLayers > 120 {
 		return fail("max-layers", fmt.Errorf("%d: want 1 to 120 (Docker stops at about 125 layers with the base's)", o.MaxLayers))
 	}
-	switch o.Progress {
-	case "auto", "tty", "plain", "quiet":
-	default:
-		return fail("progress", fmt.Errorf("%q: want auto, tty, plain or quiet", o.Progress))
+	if err := checkProgress(o.Progress); err != nil {
+		return fail("progress", err)
 	}
 	for _, t := range c.StringSlice("tag") {
 		tag, err := parseTag(t)

@@ -22,6 +22,15 @@ type console struct {
 	mu sync.Mutex // for what is written, and for the stage's text
 }
 
+// checkProgress refuses what is no way of showing the stages.
+func checkProgress(mode string) error {
+	switch mode {
+	case "auto", "tty", "plain", "quiet":
+		return nil
+	}
+	return fmt.Errorf("%q: want auto, tty, plain or quiet", mode)
+}
+
 func newConsole(w *os.File, mode string) *console {
 	fd := int(w.Fd())
 	quiet := mode == "quiet"

@@ -108,10 +108,8 @@ func parseLock(c *cli.Context) (lockOptions, error) {
 	if err := o.checkSystem(); err != nil {
 		return lockOptions{}, usageError{err}
 	}
-	switch o.build.Progress {
-	case "auto", "tty", "plain", "quiet":
-	default:
-		return fail("progress", fmt.Errorf("%q: want auto, tty, plain or quiet", o.build.Progress))
+	if err := checkProgress(o.build.Progress); err != nil {
+		return fail("progress", err)
 	}
 	if err := o.checkFiles(); err != nil {
 		return lockOptions{}, usageError{err}
