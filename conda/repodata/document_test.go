@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
@@ -164,7 +165,7 @@ func TestCorpusBaseURL(t *testing.T) {
 // not ok where the document is not one that can be compared: keys that stand twice, or values of another kind.
 func generic(text string) (records map[string]map[string]any, ok bool) {
 	var top map[string]any
-	if json.Unmarshal([]byte(text), &top) != nil || !unambiguous(text) {
+	if !utf8.ValidString(text) || json.Unmarshal([]byte(text), &top) != nil || !unambiguous(text) {
 		return nil, false
 	}
 	records = map[string]map[string]any{}
@@ -241,6 +242,7 @@ func FuzzRepodata(f *testing.F) {
 		`{"v3":{"conda":{"a-1-0":{"name":"a","version":"1","extra_depends":{"x":["y"]},"flags":["z"]}},"whl":{"a":1}},"x":[[{}]]}`,
 		`{"packages":{"a":{"name":null,"version":"1"},"":{"name":"","version":""},"c":{"name":"a","version":1.5,"depends":null}}}`,
 		`{"packages":{"a":{"name":"a","version":"1"}},"packages":{"b":{"name":"a","version":"1"}}}`, `{"packages":[]}`, `{"removed":[1]}`,
+		"{\"packages\":{\"\xf3\":{}}}",
 	} {
 		f.Add(seed)
 	}
