@@ -1,4 +1,22 @@
 // Package version orders versions and tests version constraints exactly as Conda does (CEP 33, CEP 29).
+//
+// Where conda and rattler (pixi) take a constraint differently, it means here what it means to conda:
+//
+//	written             to conda, and here                             to rattler
+//	=1.8  1.8.*  1.8*   versions whose last component may go on:        versions of which 1 and 8 are the first
+//	                    1.8.2, and also 1.8rc1, 1.8a, 1.8post1, and     components: not 1.8rc1
+//	                    1.1.1w for =1.1.1
+//	!=1.8.*             not these                                       not the ones that rattler takes =1.8 for
+//	~=1.8.2             1.8.2 or newer among what =1.8 means            among what it means to rattler
+//	=1.8*               what begins like the version "1.8*", which no   as =1.8
+//	                    real version does
+//	!=1.8*              all versions but "1.8*"                         as !=1.8.*
+//	=*                  what begins like the version "*": none          any version
+//	*.*                 versions of two components or more              any version
+//	1.*.*  1.*.1        a glob on the text                              as 1.*; not readable
+//	^1\.8$              a regular expression on the text                not readable
+//	>1.8.*              newer than 1.8                                  1.8 or newer
+//	1.0*                as a version, it is one                         it is none
 package version
 
 import (
