@@ -242,7 +242,7 @@ func FuzzRepodata(f *testing.F) {
 		`{"v3":{"conda":{"a-1-0":{"name":"a","version":"1","extra_depends":{"x":["y"]},"flags":["z"]}},"whl":{"a":1}},"x":[[{}]]}`,
 		`{"packages":{"a":{"name":null,"version":"1"},"":{"name":"","version":""},"c":{"name":"a","version":1.5,"depends":null}}}`,
 		`{"packages":{"a":{"name":"a","version":"1"}},"packages":{"b":{"name":"a","version":"1"}}}`, `{"packages":[]}`, `{"removed":[1]}`,
-		"{\"packages\":{\"\xf3\":{}}}",
+		"{\"packages\":{\"\xf3\":{}}}", `{"packages":{"":{"name":""]}}}`, `{"packages":{"a":{"name":"a"]},"b":{"name":"a","version":"1"}}}`,
 	} {
 		f.Add(seed)
 	}

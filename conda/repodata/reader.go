@@ -149,6 +149,8 @@ func (r *reader) readEntries(of section, text string) error {
 
 // readEntry reads a key and its record. An error is one of the text; other ones are for skip.
 func (r *reader) readEntry(of section, s *scanner) error {
+	s.next()
+	start := s.at
 	fileName, err := s.string()
 	if err != nil {
 		return err
@@ -156,7 +158,6 @@ func (r *reader) readEntry(of section, s *scanner) error {
 	if err := s.expect(':'); err != nil {
 		return err
 	}
-	start := s.at
 	record := r.newRecord(fileName + of.extension())
 	var name, versionText string
 	err = s.object(func(key string) (err error) {
@@ -177,6 +178,7 @@ func (r *reader) readEntry(of section, s *scanner) error {
 	if !r.removed(record.FileName) {
 		r.skip(record.FileName, err)
 	}
-	s.at = start
-	return s.skip()
+	n, _, err := findEntry([]byte(s.text[start:])) // as it was found: what is between may be no JSON
+	s.at = start + n
+	return err
 }

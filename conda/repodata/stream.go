@@ -234,10 +234,7 @@ func (w *walk) walk(b []byte) (n int, ended bool) {
 // entry reads one key with its record, and is their text and the record's name. They are valid until the next call.
 func (s *stream) entry() (text, name []byte, err error) {
 	for {
-		n, name, err := quickEntry(s.rest())
-		if errors.Is(err, errSlow) {
-			n, name, err = slowEntry(s.rest())
-		}
+		n, name, err := findEntry(s.rest())
 		if err == nil {
 			text := s.rest()[:n]
 			s.at += n
@@ -250,6 +247,15 @@ func (s *stream) entry() (text, name []byte, err error) {
 			return nil, nil, err
 		}
 	}
+}
+
+// findEntry finds the end of the entry that the text begins with, and the record's name.
+func findEntry(b []byte) (n int, name []byte, err error) {
+	n, name, err = quickEntry(b)
+	if errors.Is(err, errSlow) {
+		return slowEntry(b)
+	}
+	return n, name, err
 }
 
 // errSlow says that an entry needs a closer look.
