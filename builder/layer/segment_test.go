@@ -241,9 +241,15 @@ func TestSegmentKeys(t *testing.T) {
 	} {
 		require.NotEqual(t, key(native, same), key(native, change), name)
 	}
-	for _, o := range []Options{{Compression: Zstd}, {Level: 1}} {
-		require.NotEqual(t, key(native, same), openCache(t, Options{Compression: o.Compression, Level: o.Level}).segmentID(native))
+	of := func(o Options) string {
+		in := native
+		in.Target = in.target()
+		return openCache(t, o).segmentID(in)
 	}
+	for _, o := range []Options{{Compression: Zstd}, {Level: 1}, {Linker: link.Linker{Safety: link.SafetyEnabled}}} {
+		require.NotEqual(t, key(native, same), of(o))
+	}
+	require.Equal(t, key(native, same), of(Options{Linker: link.Linker{Safety: link.SafetyWarn}}))
 }
 
 func TestSegmentsComeFromTheCache(t *testing.T) {

@@ -361,6 +361,8 @@ func TestRefused(t *testing.T) {
 		{"entry point dots", python(condatest.Package{EntryPoints: []string{".. = a:b"}}), "no name for a command"},
 		{"entry point whiteout", python(condatest.Package{EntryPoints: []string{".wh.python = a:b"}}), "no name for a command"},
 		{"entry point space", python(condatest.Package{EntryPoints: []string{"a b = a:b"}}), "holds ' '"},
+		{"entry point control", python(condatest.Package{EntryPoints: []string{"a\x07b = a:b"}}), `holds '\a'`},
+		{"entry point backslash", python(condatest.Package{EntryPoints: []string{`a\b = a:b`}}), `holds '\\'`},
 		{"entry point line", python(condatest.Package{EntryPoints: []string{"a = a:b\nimport os"}}), "no name in python"},
 		{"entry point form", python(condatest.Package{EntryPoints: []string{"a"}}), "want name = module:function"},
 		{"entry point twice", python(condatest.Package{EntryPoints: []string{"a = a:b", "a = c:d"}}), "is there twice"},
