@@ -42,6 +42,9 @@ func (p *pool) gather(ctx context.Context, index *remembering) (*pool, error) {
 			if s.matched {
 				continue
 			}
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			p.match(s)
 			if s.spec.URL != "" && len(s.matching) == 0 {
 				return nil, fmt.Errorf("%s: none of the channels has this archive in its index", s.spec.URL)
@@ -55,8 +58,7 @@ func (p *pool) gather(ctx context.Context, index *remembering) (*pool, error) {
 		}
 		sets = slices.DeleteFunc(next, func(id cdcl.Set) bool { return p.sets[id].matched })
 	}
-	p.finish()
-	return p, ctx.Err()
+	return p, p.finish(ctx)
 }
 
 // ask0 turns the request itself into a question.
@@ -304,17 +306,21 @@ func (p *pool) exclude(n *name, specs []matchspec.Spec) {
 
 // finish does what needs to know all that can be reached: it matches the constraints, and sorts what is equal
 // but for what it depends on.
-func (p *pool) finish() {
+func (p *pool) finish(ctx context.Context) error {
 	for _, s := range p.sets {
 		if !s.matched && p.names[s.name].loaded {
 			p.match(s)
 		}
 	}
 	for _, s := range p.sets {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if s.required && s.matched {
 			p.sortTies(s)
 		}
 	}
+	return nil
 }
 
 // match finds the candidates that a set selects.

@@ -29,7 +29,12 @@ func main() {
 	flag.StringVar(&o.cache, "cache", os.Getenv("CONDA2DOCKER_CACHE"), "the folder below which rattler is installed")
 	flag.StringVar(&o.corpus, "corpus", os.Getenv(condatest.CorpusVariable), "the folder of real channels; without it all are generated")
 	flag.BoolVar(&o.recorded, "recorded", true, "ask the recorded requests as well")
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "usage: oracle [flags] [MATCHSPEC...]  (with MatchSpecs, only this request on the corpus' conda-forge)")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+	o.specs = flag.Args()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, o)
 	stop()
@@ -43,6 +48,7 @@ type options struct {
 	n             int
 	seed          uint64
 	recorded      bool
+	specs         []string // a request to ask instead of all others
 	cache, corpus string
 }
 
@@ -89,6 +95,13 @@ func ms(d time.Duration, n int) float64 { return d.Seconds() * 1000 / float64(ma
 // all runs every kind of request. Of the random ones, half are on one channel and a quarter on two, where there are real ones; the
 // rest are on generated channels.
 func (c *comparison) all(ctx context.Context, served *channels, o options) error {
+	if len(o.specs) > 0 {
+		w, err := openWorld(ctx, c.client, "conda-forge")
+		if err != nil {
+			return err
+		}
+		return c.one(ctx, w, o.specs, nil, &c.total)
+	}
 	real := 0
 	if o.corpus != "" {
 		real = o.n * 3 / 4
