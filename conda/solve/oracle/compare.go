@@ -13,16 +13,18 @@ import (
 	"github.com/datalayer/conda2docker/conda/fetch"
 	"github.com/datalayer/conda2docker/conda/matchspec"
 	"github.com/datalayer/conda2docker/conda/solve"
+	"github.com/datalayer/conda2docker/conda/solve/oracle/rattler"
 )
 
 // comparison asks both solvers the same.
 type comparison struct {
-	rattler *rattler
-	client  *fetch.Client
-	virtual []conda.VirtualPackage
-	out     io.Writer
-	total   tally
-	spent   time.Duration
+	rattler      *rattler.Solver
+	client       *fetch.Client
+	virtual      []conda.VirtualPackage
+	out          io.Writer
+	total        tally
+	spent        time.Duration
+	rattlerSpent time.Duration
 }
 
 // tally counts what became of requests.
@@ -48,34 +50,25 @@ func (t *tally) add(o tally) {
 }
 
 // one asks one request, and counts what became of it.
-func (c *comparison) one(ctx context.Context, w *world, specs []string, favoredRecords []*conda.Record, t *tally) error {
-	q := question{Channels: []string{conda.Alias + virtualChannel}, Platforms: []string{"linux-64", "noarch"}}
-	for _, v := range c.virtual {
-		q.Specs = append(q.Specs, string(v.Name))
-	}
-	q.Specs = append(q.Specs, specs...)
+func (c *comparison) one(ctx context.Context, w *world, specs []string, favored []*conda.Record, t *tally) error {
+	q := rattler.Question{Specs: specs, Favored: favored}
 	for _, ch := range w.channels {
 		q.Channels = append(q.Channels, ch.URL)
 	}
-	for _, r := range favoredRecords {
-		q.Favored = append(q.Favored, favored{
-			URL: r.URL, PackageName: string(r.Name), Version: r.Version.String(), Build: r.Build, BuildNumber: r.BuildNumber,
-			RepoName: r.Channel.URL + "/", FileName: r.FileName, SHA256: r.SHA256, MD5: r.MD5, Depends: r.Depends, Subdir: string(r.Subdir),
-		})
-	}
-	theirs, err := c.rattler.solve(q)
+	theirs, err := c.rattler.Solve(ctx, q)
 	if err != nil {
 		return err
 	}
+	c.rattlerSpent += theirs.Took
 	begin := time.Now()
-	ours, err := c.solve(ctx, w.index, w, specs, favoredRecords)
+	ours, err := c.solve(ctx, w.index, w, specs, favored)
 	c.spent += time.Since(begin)
 	if err != nil {
 		return fmt.Errorf("%v: %w", specs, err)
 	}
 	t.asked++
 	switch {
-	case theirs.Error == crashed:
+	case theirs.Error == rattler.Crashed:
 		t.crashed++
 	case theirs.Error != "" && !strings.HasPrefix(theirs.Error, "Cannot solve the request"):
 		return fmt.Errorf("rattler cannot answer %v: %s", specs, theirs.Error)
@@ -85,29 +78,29 @@ func (c *comparison) one(ctx context.Context, w *world, specs []string, favoredR
 			t.unsatisfiable++
 		}
 	default:
-		return c.explain(ctx, w, specs, favoredRecords, ours, theirs, t)
+		return c.explain(ctx, w, specs, favored, ours, theirs, t)
 	}
 	return nil
 }
 
-func same(a, b answer) bool {
+func same(a, b rattler.Answer) bool {
 	return (a.Error == "") == (b.Error == "") && slices.Equal(a.Records, b.Records)
 }
 
 // explain finds out whether a difference comes from the meaning of MatchSpecs, and prints it where it does not.
-func (c *comparison) explain(ctx context.Context, w *world, specs []string, favoredRecords []*conda.Record, ours, theirs answer, t *tally) error {
+func (c *comparison) explain(ctx context.Context, w *world, specs []string, favored []*conda.Record, ours, theirs rattler.Answer, t *tally) error {
 	their := make([]string, len(specs))
 	for i, s := range specs {
 		their[i] = rattlersMeaning(s)
 	}
-	translated, err := c.solve(ctx, meaningIndex{w.index}, w, their, favoredRecords)
+	translated, err := c.solve(ctx, meaningIndex{w.index}, w, their, favored)
 	if err == nil && same(translated, theirs) {
 		t.meaning++
 		return nil
 	}
 	t.different++
 	_, err = fmt.Fprintf(c.out, "DIFFERENT in %s: %s\n", w.name, strings.Join(specs, " "))
-	for _, r := range favoredRecords {
+	for _, r := range favored {
 		_, _ = fmt.Fprintf(c.out, "  favored:   %s\n", r)
 	}
 	for _, s := range without(ours.Records, theirs.Records) {
@@ -127,24 +120,24 @@ func without(a, b []string) []string {
 }
 
 // solve is the answer of this library in rattler's terms.
-func (c *comparison) solve(ctx context.Context, index solve.Index, w *world, specs []string, favoredRecords []*conda.Record) (answer, error) {
-	r := solve.Request{Virtual: c.virtual, Channels: w.channels, Favored: favoredRecords}
+func (c *comparison) solve(ctx context.Context, index solve.Index, w *world, specs []string, favored []*conda.Record) (rattler.Answer, error) {
+	r := solve.Request{Virtual: c.virtual, Channels: w.channels, Favored: favored}
 	for _, s := range specs {
 		spec, err := matchspec.Parse(s)
 		if err != nil {
-			return answer{}, err
+			return rattler.Answer{}, err
 		}
 		r.Specs = append(r.Specs, spec)
 	}
 	s, err := solve.Solve(ctx, index, r)
 	var unsat *solve.UnsatisfiableError
 	if errors.As(err, &unsat) {
-		return answer{Error: unsat.Error()}, nil
+		return rattler.Answer{Error: unsat.Error()}, nil
 	}
 	if err != nil {
-		return answer{}, err
+		return rattler.Answer{}, err
 	}
-	var out answer
+	var out rattler.Answer
 	for _, rec := range s.Records {
 		out.Records = append(out.Records, rec.URL)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condatest"
 	"github.com/datalayer/conda2docker/conda/fetch"
+	"github.com/datalayer/conda2docker/conda/solve/oracle/rattler"
 )
 
 func main() {
@@ -68,22 +69,22 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	r, err := startRattler(ctx, filepath.Join(o.cache, "oracle"), served.url)
-	if err != nil {
-		return err
-	}
-	defer func() { r.stop() }()
 	virtual, err := target()
 	if err != nil {
 		return err
 	}
+	r, err := rattler.New(ctx, rattler.Options{Dir: filepath.Join(o.cache, "oracle"), Channels: served.url, Virtual: virtual})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
 	c := &comparison{rattler: r, client: client, virtual: virtual, out: os.Stdout}
 	if err := c.all(ctx, served, o); err != nil {
 		return err
 	}
 	fmt.Printf("all: %s\n", c.total)
 	fmt.Printf("time of a request, repodata read beforehand here and in each request there: %.1f ms here, %.1f ms in rattler\n",
-		ms(c.spent, c.total.asked), ms(r.spent, r.counts))
+		ms(c.spent, c.total.asked), ms(c.rattlerSpent, c.total.asked))
 	if c.total.different > 0 {
 		return fmt.Errorf("%d answers differ and no rule says why", c.total.different)
 	}

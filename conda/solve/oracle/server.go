@@ -17,9 +17,6 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 )
 
-// virtualChannel is the channel in which rattler finds virtual packages, for which its binding has no parameter.
-const virtualChannel = "virtual-packages"
-
 // target is the virtual packages that all requests are made with.
 func target() ([]conda.VirtualPackage, error) {
 	var out []conda.VirtualPackage
@@ -51,7 +48,7 @@ func serve(corpus string) (*channels, error) {
 	c.url = "http://" + l.Addr().String()
 	s := &http.Server{Handler: c, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.Serve(l) }()
-	return c, c.addVirtual()
+	return c, nil
 }
 
 // ServeHTTP answers with what was added, else with a file of the corpus, decompressed once.
@@ -135,19 +132,4 @@ func hash(s string) uint64 {
 		h = (h ^ uint64(s[i])) * 1099511628211
 	}
 	return h
-}
-
-func (c *channels) addVirtual() error {
-	virtual, err := target()
-	if err != nil {
-		return err
-	}
-	var entries []entry
-	for _, v := range virtual {
-		entries = append(entries, entry{Name: string(v.Name), Version: v.Version.String(), Build: v.Build, NoArch: "generic", Depends: []string{}})
-	}
-	if err := c.add(virtualChannel, "noarch", entries, false); err != nil {
-		return err
-	}
-	return c.add(virtualChannel, "linux-64", nil, false)
 }
