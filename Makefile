@@ -9,10 +9,12 @@ GOTESTSUM := go run gotest.tools/gotestsum@v1.13.0
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS ?=
+REQUESTS ?= 1000
+BENCH ?= resolve scale adversarial
 export CONDA2DOCKER_CACHE := $(CACHE)
 
 .NOTPARALLEL:
-.PHONY: all preflight build examples test lint fmt sandbox clean-examples clean
+.PHONY: all preflight build examples test lint fmt sandbox oracle bench clean-examples clean
 
 all: build
 
@@ -37,6 +39,13 @@ lint: ## formatting, vet, staticcheck and the rest, as .golangci.yml has them
 
 fmt:
 	$(GOLANGCI) fmt ./...
+
+oracle: ## compare the solver with rattler, live, on REQUESTS random requests and the recorded ones; needs Node and npm
+	go run ./conda/solve/oracle -n $(REQUESTS)
+
+bench: build ## measure beside rattler, in tables that cmd/bench/RESULTS.md keeps; needs Node and npm, and a machine that does nothing else
+	@go build -o bin/bench ./cmd/bench
+	@for part in $(BENCH); do bin/bench $$part || exit 1; done
 
 clean-examples: ## remove what the examples made (unmounts first)
 	$(EXAMPLES) clean

@@ -74,6 +74,9 @@ const (
 	crowdSteps   = 1_000_000
 )
 
+// ErrTooHard is the error where the steps were used up before there was an answer.
+var ErrTooHard = cdcl.ErrLimit
+
 // Solve finds the best set of records that satisfies the request. The same request and index give the same
 // solution. The error is an *UnsatisfiableError only where it is proven that there is no solution; whatever
 // prevents the proof, such as an index that cannot be read, a cancelled context or a feature that is not
@@ -88,7 +91,7 @@ func Solve(ctx context.Context, index Index, r Request) (Solution, error) {
 	if refutes(err) {
 		return Solution{}, unsatisfiable(ctx, known, r)
 	}
-	if errors.Is(err, cdcl.ErrLimit) {
+	if errors.Is(err, ErrTooHard) {
 		return Solution{}, fmt.Errorf("solving: %w: ask for fewer packages, or say more exactly which versions are wanted", err)
 	}
 	if err != nil {

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/datalayer/conda2docker/conda/condatest"
+)
+
+// puzzle is a channel and a request that are made to be hard.
+type puzzle struct {
+	name    string
+	records map[string]puzzleRecord // by file name
+	request []string
+}
+
+// puzzleRecord is a record as repodata.json has it (CEP 36).
+type puzzleRecord struct {
+	Name        string   `json:"name"`
+	Version     string   `json:"version"`
+	Build       string   `json:"build"`
+	BuildNumber int      `json:"build_number"`
+	Depends     []string `json:"depends"`
+	Constrains  []string `json:"constrains,omitempty"`
+	Timestamp   int64    `json:"timestamp,omitempty"`
+	Subdir      string   `json:"subdir"`
+	NoArch      string   `json:"noarch"`
+	SHA256      string   `json:"sha256"`
+	MD5         string   `json:"md5"`
+	Size        int64    `json:"size"`
+}
+
+func (p *puzzle) add(r puzzleRecord) {
+	if p.records == nil {
+		p.records = map[string]puzzleRecord{}
+	}
+	if r.Build == "" {
+		r.Build = "0"
+	}
+	if r.Depends == nil {
+		r.Depends = []string{}
+	}
+	r.Subdir, r.NoArch, r.Size = "noarch", "generic", 1
+	file := r.Name + "-" + r.Version + "-" + r.Build + ".conda"
+	r.SHA256 = fmt.Sprintf("%064x", len(p.records)+1)
+	r.MD5 = r.SHA256[32:]
+	p.records[file] = r
+}
+
+// write makes a channel of it.
+func (p *puzzle) write(dir string) error {
+	for subdir, records := range map[string]map[string]puzzleRecord{"noarch": p.records, "linux-64": {}} {
+		text, err := json.Marshal(map[string]any{
+			"info": map[string]string{"subdir": subdir}, "packages": map[string]any{}, "packages.conda": records,
+		})
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(dir, subdir), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, subdir, "repodata.json"), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manyBuilds is a name with 5,000 builds of one version, which two others narrow.
+func manyBuilds() puzzle {
+	p := puzzle{name: "a name with 5,000 builds", request: []string{"many", "two <60"}}
+	for i := range 5000 {
+		p.add(puzzleRecord{
+			Name: "many", Version: "1", Build: fmt.Sprintf("h%d", i), Timestamp: int64(i) + 1,
+			Depends:    []string{fmt.Sprintf("one >=%d", i%70), fmt.Sprintf("two >=%d", i%110)},
+			Constrains: []string{fmt.Sprintf("three !=%d", i%50)},
+		})
+	}
+	for i := range 100 {
+		v := fmt.Sprint(i)
+		p.add(puzzleRecord{Name: "one", Version: v, Depends: []string{"many"}})
+		p.add(puzzleRecord{Name: "two", Version: v, Depends: []string{"three", "one"}})
+		p.add(puzzleRecord{Name: "three", Version: v, Depends: []string{"many"}})
+	}
+	return p
+}
+
+// circles is 300 names that all need each other, in versions that go together up to the fourth.
+func circles() puzzle {
+	p := puzzle{name: "300 names in circles", request: []string{"p0"}}
+	for i := range 300 {
+		for v := range 10 {
+			next := v
+			if i == 299 && v > 3 {
+				next = v + 1
+			}
+			p.add(puzzleRecord{
+				Name: fmt.Sprintf("p%d", i), Version: fmt.Sprint(v),
+				Depends: []string{fmt.Sprintf("p%d ==%d", (i+1)%300, next), fmt.Sprintf("p%d >=%d", (i+7)%300, v/2)},
+			})
+		}
+	}
+	return p
+}
+
+// clauses are random clauses of three literals, at the ratio at which they are hardest (4.3 for each variable).
+func clauses() puzzle {
+	p := puzzle{name: "860 random clauses of 200 variables"}
+	r := rand.New(rand.NewPCG(1, 200)) //nolint:gosec // it is to be the same each time
+	for i := range 200 {
+		p.add(puzzleRecord{Name: fmt.Sprintf("variable%d", i), Version: "0"})
+		p.add(puzzleRecord{Name: fmt.Sprintf("variable%d", i), Version: "1"})
+	}
+	for i := range 860 {
+		name := fmt.Sprintf("clause%d", i)
+		p.request = append(p.request, name)
+		for k := range 3 {
+			p.add(puzzleRecord{
+				Name: name, Version: fmt.Sprint(k), Depends: []string{fmt.Sprintf("variable%d ==%d", r.IntN(200), r.IntN(2))},
+			})
+		}
+	}
+	return p
+}
+
+// sudoku is mamba's channel of a sudoku's cells, whose boxes overlap so that it has no solution.
+func sudoku(corpus string) (puzzle, error) {
+	p := puzzle{name: "mamba's sudoku"}
+	text, err := os.ReadFile(filepath.Join(corpus, "mamba", "sudoku.json"))
+	if err != nil {
+		return p, err
+	}
+	var doc struct{ Packages map[string]puzzleRecord }
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return p, err
+	}
+	for _, r := range doc.Packages {
+		p.add(r)
+		if !slices.Contains(p.request, r.Name) {
+			p.request = append(p.request, r.Name)
+		}
+	}
+	slices.Sort(p.request)
+	return p, nil
+}
+
+// puzzles are all that can be made here: mamba's channel is in the corpus alone.
+func puzzles() ([]puzzle, error) {
+	all := []puzzle{manyBuilds(), circles(), clauses()}
+	corpus := os.Getenv(condatest.CorpusVariable)
+	if corpus == "" {
+		say("no sudoku: %s is not set", condatest.CorpusVariable)
+		return all, nil
+	}
+	s, err := sudoku(corpus)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("the corpus lacks the sudoku: %w", err)
+	}
+	return append(all, s), err
+}
