@@ -108,17 +108,21 @@ type VirtualPackage struct {
 	Build   string // "0" unless the build string carries the fact, as for __archspec
 }
 
-// ParseVirtualPackage reads "name=version" or "name=version=build".
+// ParseVirtualPackage reads "__name=version" or "__name=version=build".
 func ParseVirtualPackage(s string) (VirtualPackage, error) {
 	parts := strings.Split(s, "=")
 	if len(parts) < 2 || len(parts) > 3 || !strings.HasPrefix(parts[0], "__") {
 		return VirtualPackage{}, fmt.Errorf("virtual package %q: want __name=version or __name=version=build", s)
 	}
+	name, err := ParsePackageName(parts[0])
+	if err != nil {
+		return VirtualPackage{}, fmt.Errorf("virtual package %q: %w", s, err)
+	}
 	v, err := version.Parse(parts[1])
 	if err != nil {
 		return VirtualPackage{}, fmt.Errorf("virtual package %q: %w", s, err)
 	}
-	p := VirtualPackage{Name: PackageName(parts[0]), Version: v, Build: "0"}
+	p := VirtualPackage{Name: name, Version: v, Build: "0"}
 	if len(parts) == 3 {
 		p.Build = parts[2]
 	}
