@@ -224,12 +224,15 @@ type entry struct {
 
 func (c *condaLock) entry(n *yaml.Node, m fields) (entry, error) {
 	var e entry
-	for key, to := range map[string]*string{"name": &e.name, "version": &e.version, "manager": &e.manager, "url": &e.url} {
-		text, err := c.text(n, m, key)
+	for _, of := range []struct {
+		key string
+		to  *string
+	}{{"name", &e.name}, {"version", &e.version}, {"manager", &e.manager}, {"url", &e.url}} {
+		text, err := c.text(n, m, of.key)
 		if err != nil {
 			return entry{}, err
 		}
-		*to = text
+		*of.to = text
 	}
 	if e.manager != "conda" && e.manager != "pip" {
 		return entry{}, c.errorf(m["manager"], "%s: manager %q is neither conda nor pip", e.name, e.manager)

@@ -227,8 +227,11 @@ func TestCorpusPixi(t *testing.T) {
 		for _, name := range names {
 			env := doc.Environments[name]
 			targets := []string{name}
-			if _, err := lock.ReadFile(path, lock.Options{Environment: name}); err != nil {
-				require.ErrorContains(t, err, "several platforms for")
+			if l, err := lock.ReadFile(path, lock.Options{Environment: name}); err != nil || slices.ContainsFunc(l.Subdirs(), func(s conda.Subdir) bool {
+				_, err := l.Platform(s)
+				return err != nil && strings.Contains(err.Error(), "several platforms for")
+			}) {
+				require.NoError(t, err)
 				targets = nil
 				for platform := range env.Packages {
 					targets = append(targets, name+"@"+platform)

@@ -110,9 +110,16 @@ func settlePlatform(p *Platform) {
 	}
 }
 
-// explicitRecord reads "URL#checksum".
+// variable is what CEP 23 has replaced by the environment's value.
+var variable = regexp.MustCompile(`\$(\w+|\{[^}]*\})`)
+
+// explicitRecord reads "URL#checksum". Other than CEP 23 has it, it refuses variables and "~" rather than replace them: a lock would be
+// another one on each machine, and one from elsewhere could ask a server for the secrets of this one's environment.
 func explicitRecord(line string) (*conda.Record, error) {
 	u, hash, _ := strings.Cut(line, "#")
+	if plain := conda.WithoutCredentials(u); strings.HasPrefix(plain, "~") || variable.MatchString(plain) {
+		return nil, errors.New("variables and ~ are not replaced in a lock: write what they stand for")
+	}
 	if strings.HasPrefix(u, "/") {
 		u = "file://" + u
 	}

@@ -152,6 +152,12 @@ func (l *Lock) platform(s conda.Subdir) (*Platform, bool) {
 	return nil, false
 }
 
+// Has reports whether the lock is for a platform, although its packages may not be had.
+func (l *Lock) Has(s conda.Subdir) bool {
+	_, ok := l.platform(s)
+	return ok
+}
+
 // Platform is the environment on one platform. Its error names those that there are, or says what of it cannot be had.
 func (l *Lock) Platform(s conda.Subdir) (*Platform, error) {
 	if p, ok := l.platform(s); ok {

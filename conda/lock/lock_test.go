@@ -333,6 +333,7 @@ func TestReadRefuses(t *testing.T) {
 		{replace("linux-64/a-1", "osx-64/a-1"), "x.yml:13: a: it is a package for osx-64, in an environment for linux-64"},
 		{strings.Replace(head, "[linux-64]", "[linux-64, linux-64]", 1), "x.yml:5: platforms: linux-64 is there twice"},
 		{strings.Replace(head, "  sources", "  custom_metadata: {conda2docker/virtual/linux-64: glibc}\n  sources", 1), "x.yml:6: custom_metadata conda2docker/virtual/linux-64: virtual package"},
+		{strings.Replace(head, "  sources", "  custom_metadata: {conda2docker/virtual/linux-64: '__a/b=1'}\n  sources", 1), `virtual package "__a/b=1": package name "__a/b"`},
 		{"version: 3\nmetadata: {}\npackage: []\n", "x.yml:1: a pixi.lock of version 3 is too old"},
 		{"environments: {}\npackages: []\n", `x.yml:1: version "" of pixi.lock is not known`},
 		{"version: 8\nenvironments: {}\npackages: []\n", `x.yml:1: version "8" of pixi.lock is not known: versions 4 to 7 are read`},
@@ -344,6 +345,9 @@ func TestReadRefuses(t *testing.T) {
 		{"@EXPLICIT\nnumpy=1.2\n", "x.yml:2: numpy=1.2: a URL"},
 		{"@EXPLICIT\nhttps://u:secret@example.com/linux-64/a-1-0.conda#abc\n", `x.yml:2: https://example.com/linux-64/a-1-0.conda#abc: md5 "abc"`},
 		{"# platform: 7\n@EXPLICIT\n", "x.yml:1: subdir"},
+		{"@EXPLICIT\nhttps://u:$secret@example.com/${CHANNEL}/linux-64/a-1-0.conda\n", "x.yml:2: https://example.com/${CHANNEL}/linux-64/a-1-0.conda: variables and ~ are not replaced in a lock"},
+		{"@EXPLICIT\n~/channel/linux-64/a-1-0.conda\n", "x.yml:2: ~/channel/linux-64/a-1-0.conda: variables and ~ are not replaced"},
+		{replace("  version: '1'\n  manager: conda\n", ""), "x.yml:8: version is missing"},
 	} {
 		_, err := lock.Read(strings.NewReader(c.in), "x.yml", lock.Options{})
 		require.ErrorContains(t, err, c.want, c.in)

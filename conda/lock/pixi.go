@@ -133,8 +133,7 @@ func (p *pixi) platformNames(n *yaml.Node) error {
 		}
 		for _, text := range virtual {
 			// Anything else than a version, such as "__glibc >= 2", says nothing that a package could be held against.
-			v, err := conda.ParseVirtualPackage(text)
-			if _, wrong := conda.ParsePackageName(string(v.Name)); err == nil && wrong == nil {
+			if v, err := conda.ParseVirtualPackage(text); err == nil {
 				platform.virtual = append(platform.virtual, v)
 			}
 		}
@@ -210,12 +209,17 @@ func (p *pixi) platforms(n *yaml.Node) error {
 	if err != nil {
 		return err
 	}
-	names, err := p.choose(n, all)
-	if err != nil {
-		return err
+	if p.platformName != "" && all[p.platformName] == nil {
+		return p.errorf(n, "environment %s has no platform %q", p.environment, p.platformName)
 	}
-	for _, name := range names {
-		platform := p.platformOf(name)
+	for _, same := range p.bySubdir(n) {
+		name, err := p.choose(n, same)
+		platform := p.platformOf(same[0])
+		if err != nil {
+			p.lock.Platforms = append(p.lock.Platforms, Platform{Subdir: platform.subdir, refusal: err})
+			continue
+		}
+		platform = p.platformOf(name)
 		if platform.subdir == "" {
 			return p.errorf(all[name], "%s is none of the file's platforms", name)
 		}
@@ -239,37 +243,35 @@ func (p *pixi) platformOf(name string) pixiPlatform {
 	return pixiPlatform{subdir: subdir}
 }
 
-// choose picks one platform for each system: the one that was named, else the one that is called as the system is, else the only
-// one. Where none can be picked, the system is left out unless nothing remains.
-func (p *pixi) choose(n *yaml.Node, all fields) ([]string, error) {
+// bySubdir are the names of an environment's platforms, those of one system together; only the one that was named, where one was.
+func (p *pixi) bySubdir(n *yaml.Node) [][]string {
 	if p.platformName != "" {
-		if all[p.platformName] == nil {
-			return nil, p.errorf(n, "environment %s has no platform %q", p.environment, p.platformName)
-		}
-		return []string{p.platformName}, nil
+		return [][]string{{p.platformName}}
 	}
-	bySubdir := map[conda.Subdir][]string{}
-	var order []conda.Subdir
+	var out [][]string
+	at := map[conda.Subdir]int{}
 	for i := 0; i < len(n.Content); i += 2 {
 		name := n.Content[i].Value
 		s := p.platformOf(name).subdir
-		if bySubdir[s] == nil {
-			order = append(order, s)
+		if _, ok := at[s]; !ok {
+			at[s] = len(out)
+			out = append(out, nil)
 		}
-		bySubdir[s] = append(bySubdir[s], name)
+		out[at[s]] = append(out[at[s]], name)
 	}
-	var names []string
-	for _, s := range order {
-		switch same := bySubdir[s]; {
-		case slices.Contains(same, string(s)):
-			names = append(names, string(s))
-		case len(same) == 1:
-			names = append(names, same[0])
-		default:
-			return nil, p.errorf(n, "environment %s has several platforms for %s: choose one with %s@%s", p.environment, s, p.environment, strings.Join(same, " or "+p.environment+"@"))
-		}
+	return out
+}
+
+// choose picks one of the platforms for one system: the one that is called as the system is, else the only one.
+func (p *pixi) choose(n *yaml.Node, same []string) (string, error) {
+	s := p.platformOf(same[0]).subdir
+	switch {
+	case slices.Contains(same, string(s)):
+		return string(s), nil
+	case len(same) == 1 || s == "":
+		return same[0], nil
 	}
-	return names, nil
+	return "", p.errorf(n, "environment %s has several platforms for %s: choose one with %s@%s", p.environment, s, p.environment, strings.Join(same, " or "+p.environment+"@"))
 }
 
 // platform reads one platform's packages.

@@ -201,6 +201,10 @@ func TestReadPixiRefuses(t *testing.T) {
 // Several platforms for one system, of which none is called as the system is, have to be told apart.
 func TestReadPixiAmbiguous(t *testing.T) {
 	text := strings.NewReplacer("- name: linux-64\n", "- name: linux-cpu\n  subdir: linux-64\n", "      linux-64:\n", "      linux-cpu:\n").Replace(pixi7)
-	_, err := lock.Read(strings.NewReader(text), "pixi.lock", lock.Options{})
+	l, err := lock.Read(strings.NewReader(text), "pixi.lock", lock.Options{})
+	require.NoError(t, err, "other systems may be meant")
+	_, err = l.Platform(conda.Linux64)
 	require.ErrorContains(t, err, "environment default has several platforms for linux-64: choose one with default@linux-cpu or default@linux-cuda")
+	require.True(t, l.Has(conda.Linux64))
+	require.False(t, l.Has("win-64"))
 }

@@ -118,25 +118,27 @@ func (p *pixi) facts(e pixiEntry, r *conda.Record) error {
 	r.License, r.LicenseFamily = e.optional("license"), e.optional("license_family")
 	r.Features, r.PythonSitePackagesPath = e.optional("features"), e.optional("python_site_packages_path")
 	var err error
-	for key, to := range map[string]*[]string{"depends": &r.Depends, "constrains": &r.Constrains, "track_features": &r.TrackFeatures, "flags": &r.Flags} {
-		n := e.fields[key]
+	for _, of := range []struct {
+		key string
+		to  *[]string
+	}{{"depends", &r.Depends}, {"constrains", &r.Constrains}, {"track_features", &r.TrackFeatures}, {"flags", &r.Flags}} {
+		n := e.fields[of.key]
 		if n != nil && n.Kind == yaml.ScalarNode {
-			*to = strings.Fields(e.optional(key))
+			*of.to = strings.Fields(e.optional(of.key))
 			continue
 		}
-		if *to, err = p.strings(n, key); err != nil {
+		if *of.to, err = p.strings(n, of.key); err != nil {
 			return err
 		}
 	}
 	if err := p.extras(e.fields["extra_depends"], r); err != nil {
 		return err
 	}
-	for key, to := range map[string]*int64{"size": &r.Size, "timestamp": &r.Timestamp} {
-		if *to, err = p.int(e.fields[key], key); err != nil {
-			return err
-		}
+	if r.Size, err = p.int(e.fields["size"], "size"); err != nil {
+		return err
 	}
-	return nil
+	r.Timestamp, err = p.int(e.fields["timestamp"], "timestamp")
+	return err
 }
 
 func (p *pixi) extras(n *yaml.Node, r *conda.Record) error {
@@ -148,8 +150,8 @@ func (p *pixi) extras(n *yaml.Node, r *conda.Record) error {
 		return err
 	}
 	r.Extras = map[string][]string{}
-	for name, n := range groups {
-		if r.Extras[name], err = p.strings(n, "extra_depends"); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		if r.Extras[name], err = p.strings(groups[name], "extra_depends"); err != nil {
 			return err
 		}
 	}

@@ -104,7 +104,13 @@ func isExplicit(data []byte) bool {
 }
 
 // parseYAML is the mapping that a lock file in YAML is.
-func parseYAML(data []byte) (*yaml.Node, error) {
+func parseYAML(data []byte) (root *yaml.Node, err error) {
+	defer func() {
+		// The parser indexes past its buffers on some malformed inputs: that is a malformed input, not a crash.
+		if r := recover(); r != nil {
+			root, err = nil, fmt.Errorf("not readable as YAML (%v)", r)
+		}
+	}()
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
 		return nil, err
