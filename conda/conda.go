@@ -35,7 +35,7 @@ type Record struct {
 	Features      string
 
 	Extras map[string][]string // MatchSpecs that each optional dependency group adds to Depends (CEP 44)
-	Flags  []string            // what variant selection can ask for (CEP 45)
+	Flags  []string            // what a MatchSpec can ask for (CEP 45); a record that has some is as good as one that has none
 
 	License       string
 	LicenseFamily string

@@ -45,8 +45,7 @@ type Index struct {
 	options Options
 	passing bool // the cache was for opening only
 
-	elsewhere []*part
-	once      sync.Once // for elsewhere
+	around around
 }
 
 // UnknownChannelError is a channel that has none of the subdirs.
@@ -93,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	x.options = o
 	for _, c := range o.Channels {
 		for _, s := range o.Subdirs {
-			x.parts = append(x.parts, x.newPart(conda.Place{Channel: c, Subdir: s}))
+			x.parts = append(x.parts, x.newPart(o, conda.Place{Channel: c, Subdir: s}))
 		}
 	}
 	if err := openAll(ctx, x.parts); err != nil {
@@ -105,14 +104,17 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	return x, nil
 }
 
-func (x *Index) newPart(at conda.Place) *part {
-	return &part{Place: at, entry: newEntry(x.options, at.Channel.SubdirURL(at.Subdir), x.passing)}
+func (x *Index) newPart(o Options, at conda.Place) *part {
+	return &part{Place: at, entry: newEntry(o, at.Channel.SubdirURL(at.Subdir), x.passing)}
 }
+
+// openLimit is how many parts are opened at once.
+func openLimit() int { return max(4, runtime.GOMAXPROCS(0)) }
 
 // openAll opens parts, several at a time. Of several errors it returns the one of the first part, so that it is the same each
 // time.
 func openAll(ctx context.Context, parts []*part) error {
-	return inOrder(max(4, runtime.GOMAXPROCS(0)), len(parts), func(i int) error { return parts[i].open(ctx) })
+	return inOrder(openLimit(), len(parts), func(i int) error { return parts[i].open(ctx) })
 }
 
 // inOrder calls f with 0 to n-1, some at a time, and returns the first error in that order.

@@ -46,16 +46,16 @@ type index struct {
 	elsewhere []elsewhere
 }
 
-// elsewhere is a place where a name exists that is not searched.
+// elsewhere is a record that is not searched.
 type elsewhere struct {
-	name  conda.PackageName
-	place conda.Place
+	record *conda.Record
+	place  conda.Place
 }
 
-func (x *index) Elsewhere(_ context.Context, n conda.PackageName) ([]conda.Place, error) {
+func (x *index) Elsewhere(_ context.Context, n conda.PackageName, wanted func(*conda.Record) bool) ([]conda.Place, error) {
 	var out []conda.Place
 	for _, e := range x.elsewhere {
-		if e.name == n {
+		if e.record.Name == n && (wanted == nil || wanted(e.record)) {
 			out = append(out, e.place)
 		}
 	}

@@ -25,8 +25,8 @@ var update = flag.Bool("update", false, "write what the solver answers into test
 // TestLanguage runs the cases of testdata. Each is a txtar file of three parts:
 //
 //	-- packages --     NAME VERSION [BUILD], in the order of the channel; indented below: needs SPEC, allows SPEC,
-//	                   track FEATURE, number N, time N, noarch python. "channel NAME" begins another channel;
-//	                   "elsewhere CHANNEL SUBDIR NAME" is what is not searched.
+//	                   track FEATURE, flag NAME, number N, time N, noarch python. "channel NAME" begins another channel;
+//	                   "elsewhere CHANNEL SUBDIR NAME [VERSION [BUILD]]" is what is not searched.
 //	-- solve --        want SPEC, with VIRTUAL=VERSION, lock DIST, favor DIST, allow SPEC, priority flexible|disabled,
 //	                   channel NAME (in the order of priority), hint NAME TEXT
 //	-- answer --       the records in link order, or the error
@@ -66,14 +66,10 @@ func readPackages(t *testing.T, text string) *index {
 		case f[0] == "channel":
 			channel = f[1]
 		case f[0] == "elsewhere":
-			x.elsewhere = append(x.elsewhere, elsewhere{conda.PackageName(f[3]), conda.Place{Channel: conda.Channel{Name: f[1]}, Subdir: conda.Subdir(f[2])}})
+			at := conda.Place{Channel: conda.Channel{Name: f[1]}, Subdir: conda.Subdir(f[2])}
+			x.elsewhere = append(x.elsewhere, elsewhere{record(t, at, f[3:]), at})
 		case line[0] != ' ':
-			v, err := version.Parse(f[1])
-			require.NoError(t, err)
-			r = &conda.Record{Name: conda.PackageName(f[0]), Version: v, Build: "0", Subdir: conda.Linux64, Channel: conda.Channel{Name: channel}}
-			if len(f) > 2 {
-				r.Build = f[2]
-			}
+			r = record(t, conda.Place{Channel: conda.Channel{Name: channel}, Subdir: conda.Linux64}, f)
 			x.records[r.Name] = append(x.records[r.Name], r)
 		case f[0] == "needs":
 			r.Depends = append(r.Depends, rest)
@@ -81,6 +77,8 @@ func readPackages(t *testing.T, text string) *index {
 			r.Constrains = append(r.Constrains, rest)
 		case f[0] == "track":
 			r.TrackFeatures = f[1:]
+		case f[0] == "flag":
+			r.Flags = append(r.Flags, rest)
 		case f[0] == "noarch":
 			r.NoArch = conda.NoArch(rest)
 		case f[0] == "number":
@@ -92,6 +90,15 @@ func readPackages(t *testing.T, text string) *index {
 		}
 	}
 	return x
+}
+
+// record is one that is written as NAME [VERSION [BUILD]].
+func record(t *testing.T, at conda.Place, f []string) *conda.Record {
+	f = append(slices.Clone(f), []string{"1.0", "0"}[min(2, len(f)-1):]...)
+	require.Len(t, f, 3)
+	v, err := version.Parse(f[1])
+	require.NoError(t, err)
+	return &conda.Record{Name: conda.PackageName(f[0]), Version: v, Build: f[2], Subdir: at.Subdir, Channel: at.Channel}
 }
 
 func number(t *testing.T, s string) int64 {

@@ -22,14 +22,14 @@ func nearNames(ctx context.Context, index *remembering) func(conda.PackageName) 
 	}
 }
 
-// places finds, in an index that can tell, where a name exists that is not searched.
-func places(ctx context.Context, index *remembering) func(conda.PackageName) []conda.Place {
-	return func(n conda.PackageName) []conda.Place {
+// places finds, in an index that can tell, where a name exists that is not searched, or a record of it that is wanted.
+func places(ctx context.Context, index *remembering) func(conda.PackageName, func(*conda.Record) bool) []conda.Place {
+	return func(n conda.PackageName, wanted func(*conda.Record) bool) []conda.Place {
 		e, ok := index.index.(Elsewherer)
 		if !ok {
 			return nil
 		}
-		found, _ := e.Elsewhere(ctx, n) // an explanation without it is better than none
+		found, _ := e.Elsewhere(ctx, n, wanted) // an explanation without it is better than none
 		return found
 	}
 }

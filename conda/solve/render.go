@@ -172,7 +172,7 @@ func (r Requirement) line() string {
 			text += ", but the channel has no package of this name"
 			break
 		}
-		text += ", but there is only " + versions(r.Seen)
+		text += cmp.Or(r.elsewhere(), ", but") + " there is only " + versions(r.Seen)
 		if !r.Spec.Build.IsAny() {
 			text += builds(r)
 		}
@@ -195,21 +195,42 @@ func (r Requirement) line() string {
 	return text
 }
 
+// platforms are those of Places.
+func (r Requirement) platforms() []string {
+	var out []string
+	for _, p := range r.Places {
+		out = append(out, string(p.Subdir))
+	}
+	slices.Sort(out)
+	return shorten(slices.Compact(out), 4)
+}
+
+func (r Requirement) otherChannels() []string {
+	var out []string
+	for _, c := range r.Others {
+		out = append(out, c.Name)
+	}
+	return shorten(out, 3)
+}
+
+// elsewhere says where the build exists that the channels do not have for the platform, and begins to say what is there.
+func (r Requirement) elsewhere() string {
+	switch {
+	case len(r.Places) > 0:
+		return ": this build exists for " + and(r.platforms()) + "; here"
+	case len(r.Others) > 0:
+		return ": this build exists in channel " + or(r.otherChannels()) + ", which is not searched; here"
+	}
+	return ""
+}
+
 // missing says what is known of a name that none of the channels has for the platform.
 func (r Requirement) missing() string {
-	var platforms, others []string
-	for _, p := range r.Places {
-		platforms = append(platforms, string(p.Subdir))
-	}
-	slices.Sort(platforms)
-	for _, c := range r.Others {
-		others = append(others, c.Name)
-	}
 	switch {
-	case len(others) > 0:
-		return "none of the channels has it: add channel " + or(shorten(others, 3)) + ", which has"
-	case len(platforms) > 0:
-		return "it exists only for " + and(shorten(slices.Compact(platforms), 4))
+	case len(r.Others) > 0:
+		return "none of the channels has it: add channel " + or(r.otherChannels()) + ", which has"
+	case len(r.Places) > 0:
+		return "it exists only for " + and(r.platforms())
 	case len(r.Near) > 0:
 		return "there is no package of this name: did you mean " + or(texts(r.Near)) + "?"
 	}

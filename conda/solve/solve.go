@@ -31,10 +31,10 @@ type Namer interface {
 	Names(ctx context.Context) ([]conda.PackageName, error)
 }
 
-// Elsewherer is an Index that can say where a name exists that is not searched: for another platform, or in a channel that
-// is not asked for. It is then part of the explanation of an UnsatisfiableError.
+// Elsewherer is an Index that can say where a record of a name exists that is not searched: for another platform, or in a channel
+// that is not asked for. wanted says which records will do; nil is any. It is then part of the explanation of an UnsatisfiableError.
 type Elsewherer interface {
-	Elsewhere(ctx context.Context, name conda.PackageName) ([]conda.Place, error)
+	Elsewhere(ctx context.Context, name conda.PackageName, wanted func(*conda.Record) bool) ([]conda.Place, error)
 }
 
 // Priority says how the order of the channels restricts which records may be chosen.

@@ -16,7 +16,7 @@ import (
 type teller struct {
 	pool     *pool
 	near     func(conda.PackageName) []conda.PackageName
-	places   func(conda.PackageName) []conda.Place
+	places   func(conda.PackageName, func(*conda.Record) bool) []conda.Place
 	excluded map[cdcl.Solvable]string
 	reasons  map[cdcl.Solvable][]cdcl.Reason // those that rule a solvable out
 	told     map[cdcl.Set]bool
@@ -90,6 +90,9 @@ func (t *teller) requirement(id cdcl.Set) Requirement {
 				out.Seen = append(out.Seen, r)
 			}
 		}
+		if !n.name.IsVirtual() && !s.spec.Build.IsAny() { // builds differ between platforms, versions hardly ever
+			t.elsewhere(&out, s.spec.Match)
+		}
 		return out
 	}
 	out.Hint = ""
@@ -113,16 +116,21 @@ func (t *teller) requirement(id cdcl.Set) Requirement {
 
 // missing says where a name exists that none of the channels has for the platform, or else what is spelled like it.
 func (t *teller) missing(r *Requirement) {
-	for _, p := range t.places(r.Spec.Name) {
+	t.elsewhere(r, nil)
+	if len(r.Places) == 0 && len(r.Others) == 0 {
+		r.Near = t.near(r.Spec.Name)
+	}
+}
+
+// elsewhere says where that exists which is wanted and is not searched.
+func (t *teller) elsewhere(r *Requirement, wanted func(*conda.Record) bool) {
+	for _, p := range t.places(r.Spec.Name, wanted) {
 		switch {
 		case slices.ContainsFunc(t.pool.request.Channels, func(c conda.Channel) bool { return sameChannel(c, p.Channel) }):
 			r.Places = append(r.Places, p)
 		case !slices.Contains(r.Others, p.Channel):
 			r.Others = append(r.Others, p.Channel)
 		}
-	}
-	if len(r.Places) == 0 && len(r.Others) == 0 {
-		r.Near = t.near(r.Spec.Name)
 	}
 }
 

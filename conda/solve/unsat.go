@@ -45,8 +45,8 @@ type Requirement struct {
 	Spec    matchspec.Spec
 	Outcome Outcome
 	Near    []conda.PackageName // Missing: names that are spelled alike
-	Places  []conda.Place       // Missing: where the name exists in the channels for other platforms
-	Others  []conda.Channel     // Missing: channels that are not searched and have the name
+	Places  []conda.Place       // where the channels have it for other platforms: the name if it is Missing, the build that a NoMatch asks for
+	Others  []conda.Channel     // channels that are not searched and have it
 	Seen    []*conda.Record     // NoMatch: the packages of this name, the best first
 	Options []Option            // Blocked, Rivalled: the packages that the spec selects
 	Rivals  []matchspec.Spec    // Rivalled: specs that select none of the same packages
