@@ -12,9 +12,6 @@ import (
 	"github.com/datalayer/conda2docker/conda/solve/oracle/rattler"
 )
 
-// patience is how long rattler is waited for.
-const patience = 30 * time.Second
-
 // benchAdversarial asks both what is made to be hard.
 func benchAdversarial(ctx context.Context, b *bench) error {
 	b.heading("Adversarial", fmt.Sprintf("`make bench` → `bench adversarial`: a process for each request, from its start to its end, with its answer; "+
@@ -61,32 +58,9 @@ func (b *bench) measurePuzzle(ctx context.Context, dir string, p puzzle) ([]stri
 		}
 		wall, peaks, answer = append(wall, o.wall), append(peaks, o.Peak), o.Answer
 	}
-	took, theirs, err := b.askRival(ctx, server.URL, p)
+	took, theirs, err := b.askRival(ctx, server.URL, p.request)
 	if err != nil {
 		return nil, err
 	}
 	return []string{shown(median(wall)), answer, megabytes(slices.Max(peaks)), took, theirs}, nil
-}
-
-// askRival is how long rattler took, and what it said.
-func (b *bench) askRival(ctx context.Context, channel string, p puzzle) (took, answer string, err error) {
-	r, err := b.startRival(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	defer r.Close()
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	a, err := r.Solve(limited, rattler.Question{Specs: p.request, Channels: []string{channel}})
-	switch {
-	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
-		return "more than " + shown(patience), "none", nil
-	case err != nil:
-		return "", "", err
-	case a.Error == rattler.Crashed:
-		return "—", "it crashed", nil
-	case a.Error != "":
-		return shown(a.Took), "no solution", nil
-	}
-	return shown(a.Took), fmt.Sprintf("%d packages", len(a.Records)), nil
 }

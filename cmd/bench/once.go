@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/datalayer/conda2docker/cmd/internal/largepages"
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/matchspec"
 	"github.com/datalayer/conda2docker/conda/repodata"
@@ -47,6 +48,7 @@ func onceCommand() *cli.Command {
 
 func resolveOnce(ctx context.Context, urls []string, cache string, specs []string) (once, error) {
 	var out once
+	largepages.Ask() // as the program does
 	start := time.Now()
 	index, err := open(ctx, urls, cache)
 	if err != nil {

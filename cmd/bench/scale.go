@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/datalayer/conda2docker/conda/condatest"
+	"github.com/datalayer/conda2docker/conda/solve/oracle/rattler"
 )
 
 // scaleStep is a channel of some share of conda-forge's size.
@@ -41,8 +42,9 @@ func benchScale(ctx context.Context, b *bench) error {
 	requests := condatest.Scale{}.Requests()
 	b.heading("Scale", fmt.Sprintf("`make bench` → `bench scale`: processes that resolve %d requests, such as `%s`, on a generated channel with "+
 		"conda-forge's shape, served on loopback. Cold: nothing is cached; warm: the cache is there and current. Medians of %d for each request and of all requests; "+
-		"the slowest request's median in brackets.", len(requests), joined(requests[1]), b.runs))
-	rows := [][]string{{"records", "index", "cold", "of it opening", "of it solving", "peak", "warm", "of it opening", "of it solving", "peak"}}
+		"the slowest request's median in brackets. rattler, which keeps nothing between its requests here, is asked `%s` once, and stopped after %s.",
+		len(requests), joined(requests[1]), b.runs, joined(requests[1]), patience))
+	rows := [][]string{{"records", "index", "cold", "of it opening", "of it solving", "peak", "warm", "of it opening", "of it solving", "peak", "rattler " + rattler.Version + ", cold"}}
 	for _, step := range scaleSteps() {
 		dir, err := b.scaleChannel(step)
 		if err != nil {
@@ -76,7 +78,11 @@ func (b *bench) measureScale(ctx context.Context, dir string, way scaleWay, requ
 			}
 		}
 	}
-	return append(processCells(cold), processCells(warm)...), nil
+	rival, _, err := b.askRival(ctx, server.URL, requests[1])
+	if err != nil {
+		return nil, err
+	}
+	return append(append(processCells(cold), processCells(warm)...), rival), nil
 }
 
 // coldAndWarm runs two processes, of which the second finds what the first has cached.
