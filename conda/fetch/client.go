@@ -217,7 +217,7 @@ func save(path string, r io.Reader) (size int64, err error) {
 	return size, nil
 }
 
-// do makes one request at one place. An answer is 200, 206 or 304; anything else is an error.
+// do makes one request at one place. An answer is 200, 206, or 304 where a condition was sent; anything else is an error.
 func (c *Client) do(ctx context.Context, p place, header http.Header) (*http.Response, error) {
 	if c.o.Offline && p.url.Scheme != "file" {
 		return nil, fmt.Errorf("%s: %w", p.canonical, ErrOffline)
@@ -242,8 +242,12 @@ func (c *Client) do(ctx context.Context, p place, header http.Header) (*http.Res
 		return nil, err
 	}
 	c.o.Log.DebugContext(ctx, "request", "url", p.String(), "status", resp.StatusCode)
+	unasked := resp.StatusCode == http.StatusNotModified && header.Get("If-None-Match") == "" && header.Get("If-Modified-Since") == ""
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
+		if unasked {
+			break // there is nothing here that could be current
+		}
 		resp.Body = &watched{ReadCloser: resp.Body, ctx: ctx, timer: watch, timeout: c.o.ReadTimeout, stop: stop}
 		return resp, nil
 	}

@@ -132,6 +132,16 @@ func TestSaveAsksAgainForBrokenBodies(t *testing.T) {
 	require.Equal(t, "old", string(b), "what was there stays until all of the new has arrived")
 }
 
+func TestNotModifiedNeedsACondition(t *testing.T) {
+	channel := condatest.NewChannel(t)
+	path := filepath.Join(t.TempDir(), "repodata.json")
+	r := fetch.Request{URL: channel.URL + "/noarch/repodata.json"}
+	channel.Fail("", 1, http.StatusNotModified)
+	_, err := client(t, fetch.Options{}).Save(t.Context(), r, path)
+	require.EqualError(t, err, r.URL+": 304 Not Modified")
+	require.NoFileExists(t, path)
+}
+
 func TestSaveReplacesWhatHasChanged(t *testing.T) {
 	channel := condatest.NewChannel(t)
 	dir := t.TempDir()

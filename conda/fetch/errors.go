@@ -90,11 +90,12 @@ func Redact(u string) string {
 	return token.ReplaceAllString(userinfo.ReplaceAllString(u, "$1"), "/t/<TOKEN>")
 }
 
-// withoutURL is the reason in an error of net/http or net/url, without the URL, which may hold secrets.
+// withoutURL is the reason in an error of net/http or net/url, without the URLs, which may hold secrets: where a registry sends us on
+// to, there are two.
 func withoutURL(err error) error {
 	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
+	for errors.As(err, &u) {
+		err = u.Err
 	}
 	return err
 }

@@ -386,3 +386,23 @@ func TestRegistrySecretsAreNowhere(t *testing.T) {
 	require.NotContains(t, seen.String(), secret)
 	require.NotContains(t, seen.String(), auth)
 }
+
+// Where a registry sends us on to, the URL is signed: what is signed is in no message.
+func TestRegistrySignaturesAreNowhere(t *testing.T) {
+	const secret = "S3cr3tS3cr3t"
+	r, source := newRegistry(t), ociChannel(t)
+	at := r.mirror(t, source, "forge")
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	r.protect(nil, func(w http.ResponseWriter, req *http.Request) bool {
+		if strings.Contains(req.URL.Path, "/blobs/") {
+			http.Redirect(w, req, closed.URL+"/blob?sig="+secret, http.StatusTemporaryRedirect)
+			return true
+		}
+		return false
+	})
+	_, err := get(client(t, fetch.Options{Retries: -1}), at+"/noarch/repodata.json")
+	require.ErrorContains(t, err, at+"/noarch/repodata.json: ")
+	require.ErrorContains(t, err, "connection refused")
+	require.NotContains(t, err.Error(), secret)
+}
