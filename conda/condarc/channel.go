@@ -61,8 +61,8 @@ func newResolver(s *sources, keys *fetch.Keyring) (resolver, error) {
 	if err != nil {
 		return resolver{}, err
 	}
-	for name, at := range custom {
-		if r.custom[name], err = r.location(at); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(custom)) {
+		if r.custom[name], err = r.location(custom[name]); err != nil {
 			return resolver{}, fmt.Errorf("custom_channels: %s: %w", name, err)
 		}
 	}
@@ -194,7 +194,11 @@ func (r resolver) one(name string) (conda.Channel, error) {
 		}
 		return r.current(at)
 	case strings.HasPrefix(name, "/"), strings.HasPrefix(name, "."), strings.HasPrefix(name, "~"):
-		path, err := filepath.Abs(r.home(name))
+		path := r.home(name)
+		if path == "" {
+			return conda.Channel{}, fmt.Errorf("channel %s: there is no HOME", name)
+		}
+		path, err := filepath.Abs(path)
 		if err != nil {
 			return conda.Channel{}, fmt.Errorf("channel %s: %w", name, err)
 		}

@@ -46,6 +46,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,14 +171,14 @@ func (c *Config) readNetwork(s *sources) (err error) {
 	if c.Offline, err = s.boolean("offline"); err != nil {
 		return err
 	}
-	for key, to := range map[string]*time.Duration{
-		"remote_connect_timeout_secs": &c.ConnectTimeout,
-		"remote_read_timeout_secs":    &c.ReadTimeout,
-		"remote_backoff_factor":       &c.Backoff,
-	} {
-		if *to, err = s.seconds(key); err != nil {
-			return err
-		}
+	if c.ConnectTimeout, err = s.seconds("remote_connect_timeout_secs"); err != nil {
+		return err
+	}
+	if c.ReadTimeout, err = s.seconds("remote_read_timeout_secs"); err != nil {
+		return err
+	}
+	if c.Backoff, err = s.seconds("remote_backoff_factor"); err != nil {
+		return err
 	}
 	v, err := s.scalar("remote_max_retries")
 	if err != nil || v.text == "" {
@@ -283,15 +284,15 @@ func (c *Config) readMirrors(s *sources) error {
 		return err
 	}
 	c.Mirrors = map[string][]string{}
-	for name, places := range mirrored {
+	for _, name := range slices.Sorted(maps.Keys(mirrored)) {
 		channels, err := c.Resolve(name)
 		if err != nil {
-			return err
+			return fmt.Errorf("mirrored_channels: %w", err)
 		}
-		for _, p := range places {
+		for _, p := range mirrored[name] {
 			at, err := c.resolver.location(p.text)
 			if err != nil {
-				c.Warnings = append(c.Warnings, p.errorf("a mirror of %s is left out: %w", name, err).Error())
+				c.Warnings = append(c.Warnings, p.errorf("a mirror of %s is left out: %w", conda.WithoutCredentials(name), err).Error())
 				continue
 			}
 			for _, of := range channels {

@@ -304,3 +304,25 @@ func TestChannelCredentialsAreUsed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 }
+
+// Two names of one channel: its mirrors are in the order of these each time.
+func TestMirrorsAreInOrder(t *testing.T) {
+	const alias = "https://conda.anaconda.org/"
+	for range 20 {
+		c := load(t, condarcOnly(`
+mirrored_channels:
+  `+alias+`forge: [https://c.org/forge]
+  forge: [https://a.org/forge, https://b.org/forge, nowhere]
+  "https://me:secret@conda.anaconda.org/forge": [elsewhere]
+`))
+		require.Equal(t, []string{"https://a.org/forge", "https://b.org/forge", "https://c.org/forge"}, c.Mirrors[alias+"forge"])
+		require.Len(t, c.Warnings, 2)
+		require.Contains(t, c.Warnings[0], "a mirror of forge is left out")
+		require.Contains(t, c.Warnings[1], "a mirror of "+alias+"forge is left out")
+	}
+}
+
+func TestHomeIsNeeded(t *testing.T) {
+	_, err := load(t, machine{env: map[string]string{"HOME": ""}}).Resolve("~/channel")
+	require.EqualError(t, err, "channel ~/channel: there is no HOME")
+}

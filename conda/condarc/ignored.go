@@ -4,11 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/datalayer/conda2docker/conda/fetch"
+	"github.com/datalayer/conda2docker/conda"
 )
 
 // ignored are the keys that say something of what is installed, or from where, and are not honoured, with what there is instead. A key
@@ -34,7 +33,7 @@ func (c *Config) readIgnored(s *sources) error {
 		for _, key := range slices.Sorted(maps.Keys(d.keys)) {
 			instead, ok := ignored[key]
 			node := resolveAlias(d.keys[key])
-			if !ok || says(node) == "" {
+			if !ok || !asks(node) {
 				continue
 			}
 			v := value{path: d.path, line: node.Line, key: key}
@@ -44,15 +43,13 @@ func (c *Config) readIgnored(s *sources) error {
 	return c.readChannelSettings(s)
 }
 
-// says is a node's value as far as it asks for something.
-func says(n *yaml.Node) string {
+// asks reports whether a key's value asks for something.
+func asks(n *yaml.Node) bool {
 	if n.Kind != yaml.ScalarNode {
-		return strings.Repeat("x", len(n.Content))
+		return len(n.Content) > 0
 	}
-	if on, isBool := parseBool(n.Value); n.Tag == "!!null" || isBool && !on {
-		return ""
-	}
-	return n.Value
+	on, isBool := parseBool(n.Value)
+	return n.Value != "" && n.Tag != "!!null" && (on || !isBool)
 }
 
 // readChannelSettings warns of handlers of authentication, which are plugins of conda.
@@ -77,9 +74,8 @@ func (c *Config) readChannelSettings(s *sources) error {
 			if entry["auth"] == "" {
 				continue
 			}
-			clean, _, _ := fetch.SplitURL(entry["channel"])
 			c.Warnings = append(c.Warnings, at.errorf("%s authenticates channel %s by a plugin of conda, which does not run here: "+
-				"put the credentials into ~/.netrc, or into the channel's URL", entry["auth"], clean).Error())
+				"put the credentials into ~/.netrc, or into the channel's URL", entry["auth"], conda.WithoutCredentials(entry["channel"])).Error())
 		}
 	}
 	return nil

@@ -118,11 +118,15 @@ channel_settings:
     auth: corp-auth
   - channel: https://other.org/*
     user: me
+  - channel: "https://me:secret%zz word@corp.org/other"
+    auth: corp-auth
 `))
 	require.Equal(t, []string{
 		"/home/me/.condarc:2: create_default_packages: it is not honoured: name the packages in the environment",
 		"/home/me/.condarc:5: disallow: it is not honoured: what is installed is what the environment asks for and needs",
 		"/home/me/.condarc:8: channel_settings: corp-auth authenticates channel https://corp.org/team by a plugin of conda, which does not run here: " +
+			"put the credentials into ~/.netrc, or into the channel's URL",
+		"/home/me/.condarc:12: channel_settings: corp-auth authenticates channel https://corp.org/other by a plugin of conda, which does not run here: " +
 			"put the credentials into ~/.netrc, or into the channel's URL",
 	}, c.Warnings)
 	for body, want := range map[string]string{

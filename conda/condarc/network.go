@@ -25,11 +25,16 @@ func (c *Config) readProxies(s *sources) (err error) {
 	env := func(name string) string { return cmp.Or(s.getenv(name), s.getenv(strings.ToLower(name))) }
 	c.noProxy = env("NO_PROXY")
 	c.proxyEnv = map[string]string{"https": cmp.Or(env("HTTPS_PROXY"), env("ALL_PROXY")), "http": cmp.Or(env("HTTP_PROXY"), env("ALL_PROXY"))}
-	for of, servers := range map[string]map[string]string{"proxy_servers": c.Proxies, "proxy of the environment for": c.proxyEnv} {
-		for _, key := range slices.Sorted(maps.Keys(servers)) {
-			if _, err := parseProxy(servers[key]); err != nil {
-				return fmt.Errorf("%s %s: %w", of, key, err)
-			}
+	if err := checkProxies("proxy_servers", c.Proxies); err != nil {
+		return err
+	}
+	return checkProxies("proxy of the environment for", c.proxyEnv)
+}
+
+func checkProxies(of string, servers map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(servers)) {
+		if _, err := parseProxy(servers[key]); err != nil {
+			return fmt.Errorf("%s %s: %w", of, key, err)
 		}
 	}
 	return nil
