@@ -44,6 +44,7 @@ type buildOptions struct {
 	MaxLayers   int
 	PostLinkNet bool
 	Builder     string
+	Refresh     bool // the channels are asked, however new what the cache has of their indexes
 	Offline     bool
 	Progress    string
 	Epoch       *time.Time // SOURCE_DATE_EPOCH, where it is set
@@ -77,6 +78,7 @@ func buildCommand(env environment) *cli.Command {
 			&cli.IntFlag{Name: "max-layers", Value: layer.DefaultBudget, Usage: "`NUMBER` of layers that packages take at most"},
 			&cli.BoolFlag{Name: "post-link-network", Usage: "let post-link scripts reach the network"},
 			&cli.StringFlag{Name: "builder", Usage: "`ADDRESS` of a BuildKit: unix://, tcp:// or docker-container:// (default: embedded, or $BUILDKIT_HOST)"},
+			&cli.BoolFlag{Name: "refresh", Usage: refreshUsage},
 			&cli.BoolFlag{Name: "offline", Usage: "use only what the cache has"},
 			&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto, tty, plain or quiet"},
 		},
@@ -100,7 +102,7 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 		Files: files, Overlay: c.String("overlay"), Lock: c.String("lock"), UpdateLock: c.Bool("update-lock"), LockEnv: c.String("lock-environment"), Push: c.Bool("push"),
 		Manifest: c.String("manifest"), Evidence: c.String("evidence"), Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"), Channels: c.StringSlice("channel"),
 		OnlyFixed: c.Bool("only-fixed"), MaxLayers: c.Int("max-layers"), PostLinkNet: c.Bool("post-link-network"), Builder: c.String("builder"),
-		Offline: c.Bool("offline"), Progress: c.String("progress"),
+		Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), Progress: c.String("progress"),
 	}
 	fail := func(flag string, err error) (buildOptions, error) {
 		return buildOptions{}, usageError{fmt.Errorf("--%s: %w", flag, err)}
@@ -128,6 +130,9 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	}
 	if o.MaxLayers < 1 || o.MaxLayers > 120 {
 		return fail("max-layers", fmt.Errorf("%d: want 1 to 120 (Docker stops at about 125 layers with the base's)", o.MaxLayers))
+	}
+	if err := checkRefresh(o); err != nil {
+		return fail("refresh", err)
 	}
 	if err := checkProgress(o.Progress); err != nil {
 		return fail("progress", err)
@@ -258,6 +263,15 @@ func parseOutput(s string) (builder.Output, error) {
 		}
 	}
 	return out, nil
+}
+
+const refreshUsage = "ask the channels what is new, even where what the cache has of their indexes has not expired"
+
+func checkRefresh(o buildOptions) error {
+	if o.Refresh && o.Offline {
+		return errors.New("asks the channels, and --offline does not: give one of them")
+	}
+	return nil
 }
 
 func parseCompression(s string) (layer.Compression, error) {

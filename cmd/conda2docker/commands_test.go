@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,6 +110,11 @@ func channelCommand(ts *testscript.TestScript, w *world, args []string) error {
 		fmt.Fprint(ts.Stdout())
 	case slices.Equal(args, []string{"forget"}):
 		w.channel.Forget()
+	case slices.Equal(args, []string{"lasting"}): // its answers hold for an hour
+		w.channel.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Cache-Control", "max-age=3600")
+			return false
+		})
 	case len(args) == 2 && args[0] == "mirror":
 		return mirrorChannel(w.t, w.channel, args[1])
 	case len(args) == 2 && args[0] == "corrupt":
@@ -124,7 +130,7 @@ func channelCommand(ts *testscript.TestScript, w *world, args []string) error {
 		}
 		ts.Setenv(args[2], a.Record.SHA256)
 	default:
-		return errors.New("usage: channel requests|forget|corrupt PATH|login USER PASSWORD|token TOKEN|sha256 PATH VARIABLE")
+		return errors.New("usage: channel requests|forget|lasting|corrupt PATH|login USER PASSWORD|token TOKEN|sha256 PATH VARIABLE")
 	}
 	return nil
 }

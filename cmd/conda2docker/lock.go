@@ -40,7 +40,7 @@ func lockCommand(env environment) *cli.Command {
 		ArgsUsage: "ENVIRONMENT.yml...", Description: lockDescription,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "-", Usage: "`FILE` for the lock, - for standard output"},
-			&cli.StringFlag{Name: "format", Value: string(lock.CondaLock), Usage: "conda-lock (any number of platforms), or explicit (a list of URLs for one)"},
+			&cli.StringFlag{Name: "format", Value: string(lock.CondaLock), Usage: "conda-lock (any number of platforms), or explicit (a list of URLs for one), which an --output that is one stays"},
 			&cli.StringSliceFlag{Name: "platform", Usage: "conda `SUBDIR` to lock for, linux-64 or linux-aarch64; may be repeated (default: the platforms of the environment, else linux-64)"},
 			&cli.BoolFlag{Name: "check", Usage: "only see whether the lock is still one of the environment: exit code 0 if so, else 5; nothing is written"},
 			&cli.StringSliceFlag{Name: "update", Usage: "choose package `NAME` anew, and keep all others of the lock as far as that allows; may be repeated"},
@@ -53,6 +53,7 @@ func lockCommand(env environment) *cli.Command {
 			&cli.StringFlag{Name: "cuda-arch", Usage: "compute `CAPABILITY` of the GPU, such as 8.6"},
 			&cli.StringFlag{Name: "archspec", Usage: "`MICROARCHITECTURE` of the processor, such as x86_64_v3"},
 			&cli.StringSliceFlag{Name: "channel", Aliases: []string{"c"}, Usage: "`CHANNEL` to search before those of the environment; may be repeated"},
+			&cli.BoolFlag{Name: "refresh", Usage: refreshUsage},
 			&cli.BoolFlag{Name: "offline", Usage: "use only what the cache has"},
 			&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto, tty, plain or quiet"},
 		},
@@ -76,7 +77,7 @@ func parseLock(c *cli.Context) (lockOptions, error) {
 	o := lockOptions{
 		build: buildOptions{
 			Files: files, Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"),
-			Channels: c.StringSlice("channel"), Offline: c.Bool("offline"), LockEnv: c.String("lock-environment"), Progress: c.String("progress"),
+			Channels: c.StringSlice("channel"), Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), LockEnv: c.String("lock-environment"), Progress: c.String("progress"),
 		},
 		Output: c.String("output"), Format: lock.Format(c.String("format")), Glibc: c.String("glibc"), Lock: c.String("lock"),
 		Check: c.Bool("check"), Update: c.StringSlice("update"),
@@ -88,9 +89,6 @@ func parseLock(c *cli.Context) (lockOptions, error) {
 		s, err := conda.ParseSubdir(p)
 		if err == nil {
 			_, err = ociPlatform(s)
-		}
-		if err == nil {
-			err = checkArchspec(o.build.Archspec, s)
 		}
 		if err != nil {
 			return fail("platform", err)
@@ -108,10 +106,13 @@ func parseLock(c *cli.Context) (lockOptions, error) {
 	if err := o.checkSystem(); err != nil {
 		return lockOptions{}, usageError{err}
 	}
+	if err := checkRefresh(o.build); err != nil {
+		return fail("refresh", err)
+	}
 	if err := checkProgress(o.build.Progress); err != nil {
 		return fail("progress", err)
 	}
-	if err := o.checkFiles(); err != nil {
+	if err := o.checkFiles(c.IsSet("format")); err != nil {
 		return lockOptions{}, usageError{err}
 	}
 	return o, nil
@@ -136,8 +137,8 @@ func (o lockOptions) checkSystem() error {
 	return nil
 }
 
-// checkFiles refuses to read what is not there, and to write over what is no lock.
-func (o *lockOptions) checkFiles() error {
+// checkFiles refuses to read what is not there, and to write over what is no lock. A list of URLs stays one unless a format was named.
+func (o *lockOptions) checkFiles(named bool) error {
 	if o.Lock == "" && o.Output != "-" {
 		o.Lock = o.Output
 	}
@@ -166,6 +167,8 @@ func (o *lockOptions) checkFiles() error {
 	switch format := lock.Detect(old); {
 	case err != nil:
 		return err
+	case format == lock.Explicit && !named:
+		o.Format = lock.Explicit
 	case format == lock.Pixi:
 		return fmt.Errorf("--output %s is pixi's own lock, and would be written over: name another file", o.Output)
 	case format == "" && len(old) > 0:

@@ -28,6 +28,9 @@ func lockDiffCommand(env environment) *cli.Command {
 			}
 			var locks [2]*lock.Lock
 			only := conda.Subdir(c.String("platform"))
+			if _, err := conda.ParseSubdir(string(only)); err != nil && only != "" {
+				return usageError{fmt.Errorf("--platform: %w", err)}
+			}
 			for i, path := range c.Args().Slice() {
 				var err error
 				if locks[i], err = readForDiff(path, c.String("lock-environment")); err != nil {

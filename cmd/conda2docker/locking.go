@@ -10,6 +10,7 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/conda/matchspec"
+	"github.com/datalayer/conda2docker/envspec"
 )
 
 // assumedGlibc is the C library that packages may expect where no base image says it: that of the oldest distribution that is
@@ -64,15 +65,18 @@ func (l *locking) read(ctx context.Context) ([]input, string, error) {
 	}
 	inputs := make([]input, len(subdirs))
 	for i, s := range subdirs {
+		if err := checkArchspec(l.options.build.Archspec, s); err != nil {
+			return nil, "", usageError{fmt.Errorf("--archspec: %w", err)}
+		}
 		if inputs[i], err = l.readFor(ctx, s); err != nil {
 			return nil, "", err
+		}
+		if pip := inputs[i].env.Pip; len(pip) > 0 {
+			l.say(fmt.Sprintf("note: what pip installs (%s) is not in the lock: pip chooses it when the image is built", pipNames(pip)))
 		}
 		for _, w := range inputs[i].warnings {
 			l.say(w)
 		}
-	}
-	if pip := inputs[0].env.Pip; len(pip) > 0 {
-		l.say(fmt.Sprintf("note: what pip installs (%s) is not in the lock: pip chooses it when the image is built", pipNames(pip)))
 	}
 	return inputs, fmt.Sprintf("%d conda and %d pip requirements for %s", len(inputs[0].env.Dependencies), len(inputs[0].env.Pip), list(subdirs)), nil
 }
@@ -194,7 +198,7 @@ func (l *locking) lock(ctx context.Context, inputs []input) error {
 	for _, in := range inputs { // selectors may make a difference
 		channels, files = append(channels, in.channels...), append(files, in.env.Files...)
 	}
-	made, err := lock.New(distinct(channels), distinct(files), platforms...)
+	made, err := lock.New(distinct(channels), sources(distinct(files), l.options.Output), platforms...)
 	if err != nil {
 		return err
 	}
@@ -269,7 +273,9 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 	subdir := in.subdir
 	b := l.of(subdir)
 	fail := func(err error) (lock.Platform, string, error) {
-		if usage := (usageError{}); !errors.As(err, &usage) { // which says where the fault is
+		var usage usageError
+		var place *envspec.Error
+		if !errors.As(err, &usage) && !errors.As(err, &place) { // which begin with the place of the fault, as editors want it
 			err = fmt.Errorf("%s: %w", subdir, err)
 		}
 		return lock.Platform{}, "", err
@@ -283,8 +289,10 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 	if env.client, err = b.client(in); err != nil {
 		return fail(err)
 	}
-	if l.old != nil {
-		env.favored = l.favored(subdir)
+	if l.old != nil && l.old.Has(subdir) {
+		if env.favored, err = l.favored(subdir, in.categories()); err != nil {
+			return fail(usageError{err})
+		}
 	}
 	records, err := b.solve(ctx, s, in, env)
 	if err != nil {
@@ -299,12 +307,11 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 }
 
 // favored are the old lock's packages, but for those that shall be chosen anew.
-func (l *locking) favored(s conda.Subdir) []*conda.Record {
-	records, err := l.old.Records(s)
-	if err != nil {
-		return nil // it is new for this platform
-	}
-	return slices.DeleteFunc(slices.Clone(records), func(r *conda.Record) bool { return slices.Contains(l.options.Update, string(r.Name)) })
+func (l *locking) favored(s conda.Subdir, categories []string) ([]*conda.Record, error) {
+	records, err := l.old.Records(s, categories...)
+	return slices.DeleteFunc(records, func(r *conda.Record) bool {
+		return slices.ContainsFunc(l.options.Update, func(name string) bool { return strings.EqualFold(name, string(r.Name)) })
+	}), err
 }
 
 // check says whether the old lock is one of the environment, for every platform.

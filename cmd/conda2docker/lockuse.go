@@ -70,8 +70,11 @@ func (b *build) usableLock(in input, t target) (*lock.Lock, string, error) {
 		return nil, "", fmt.Errorf("reading the lock: %w", err)
 	}
 	if b.options.UpdateLock {
-		if lock.Detect(data) == lock.Pixi {
+		switch format := lock.Detect(data); {
+		case format == lock.Pixi:
 			return nil, "", usageError{fmt.Errorf("--update-lock: %s is pixi's own, and would be written over: \"pixi update\" updates it, or name another file", name)}
+		case format == "" && len(data) > 0:
+			return nil, "", usageError{fmt.Errorf("--update-lock: %s is no lock, and would be written over: remove it, or name another file", name)}
 		}
 		return nil, "", nil
 	}
@@ -105,7 +108,7 @@ func (b *build) fitting(l *lock.Lock, name string, in input, t target) (*lock.Lo
 // staleness says why a lock is not one of the environment for a system; nothing where it is. What was asked for is compared where
 // the lock says it; otherwise the lock's packages are held against what is asked for now.
 func staleness(l *lock.Lock, s conda.Subdir, in input, virtual []conda.VirtualPackage) ([]string, error) {
-	if !slices.ContainsFunc(l.Platforms, func(p lock.Platform) bool { return p.Subdir == s || p.Subdir == "" }) {
+	if !l.Has(s) {
 		_, err := l.Platform(s)
 		return []string{err.Error()}, nil
 	}
@@ -157,6 +160,23 @@ func canInstall(l *lock.Lock, name string, s conda.Subdir) error {
 func lockUsesCUDA(l *lock.Lock, s conda.Subdir) bool {
 	records, err := l.Records(s)
 	return err == nil && slices.ContainsFunc(records, usesCUDA)
+}
+
+// sources are the files that were locked, as seen from the folder of the lock (CEP 37); from the working one where it is not a file.
+func sources(files []string, lock string) []string {
+	out := slices.Clone(files)
+	from, err := filepath.Abs(filepath.Dir(lock))
+	if err != nil {
+		return out
+	}
+	for i, f := range files {
+		if full, err := filepath.Abs(f); err == nil {
+			if rel, err := filepath.Rel(from, full); err == nil {
+				out[i] = filepath.ToSlash(rel)
+			}
+		}
+	}
+	return out
 }
 
 // lockBody is a lock as the bytes of its file.

@@ -59,7 +59,7 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	}
 	out.lock, out.locked = locked, locked != nil
 	if !out.locked {
-		if out.lock, err = newLock(in, out, records); err != nil {
+		if out.lock, err = b.newLock(in, out, records); err != nil {
 			return out, "", err
 		}
 	}
@@ -100,7 +100,7 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]
 	index, err := repodata.Open(ctx, repodata.Options{
 		Channels: in.channels, Subdirs: []conda.Subdir{b.options.Subdir, conda.NoArchSubdir}, Client: env.client,
 		Dir: filepath.Join(b.settings.Cache.Dir, "repodata"), Warn: func(w string) { b.console.say("warning: %s", w) },
-		Others: in.conda.Channels(),
+		Current: b.options.Refresh, Others: in.conda.Channels(),
 	})
 	var unknown *repodata.UnknownChannelError
 	if errors.As(err, &unknown) {
@@ -144,8 +144,8 @@ func indexed(ctx context.Context, index *repodata.Index, records []*conda.Record
 }
 
 // newLock makes the lock of what was resolved.
-func newLock(in input, env resolved, records []*conda.Record) (*lock.Lock, error) {
-	return lock.New(in.channels, in.env.Files, lock.Platform{
+func (b *build) newLock(in input, env resolved, records []*conda.Record) (*lock.Lock, error) {
+	return lock.New(in.channels, sources(in.env.Files, b.options.Lock), lock.Platform{
 		Subdir: env.subdir, Request: in.request(env.subdir), Virtual: env.target.virtual, Packages: lock.Packages(records),
 	})
 }
