@@ -102,6 +102,9 @@ func (l *Lock) add(p Platform) error {
 		if k.Record.MD5 == "" && k.Record.SHA256 == "" {
 			return fmt.Errorf("locking %s: its channel's index has no checksum of it", k.Record)
 		}
+		if err := checksums(k.Record.MD5, k.Record.SHA256); err != nil {
+			return fmt.Errorf("locking %s: in its channel's index, %w", k.Record, err)
+		}
 		if u := conda.WithoutCredentials(k.Record.URL); u != k.Record.URL {
 			r := *k.Record
 			r.URL, r.Channel.URL = u, conda.WithoutCredentials(r.Channel.URL)

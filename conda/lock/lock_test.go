@@ -225,10 +225,13 @@ func TestNewRefuses(t *testing.T) {
 	a := record(forge(), conda.Linux64, "a", "1", "0")
 	bare := *a
 	bare.MD5, bare.SHA256 = "", ""
+	odd := *a
+	odd.SHA256 = "zz"
 	for want, platforms := range map[string][]lock.Platform{
-		"a platform such as linux-64": {{Subdir: conda.NoArchSubdir}},
-		"linux-64 is there twice":     {{Subdir: conda.Linux64}, {Subdir: conda.Linux64}},
-		"has no checksum of it":       {{Subdir: conda.Linux64, Packages: lock.Packages([]*conda.Record{&bare})}},
+		"a platform such as linux-64":                                 {{Subdir: conda.NoArchSubdir}},
+		"linux-64 is there twice":                                     {{Subdir: conda.Linux64}, {Subdir: conda.Linux64}},
+		"has no checksum of it":                                       {{Subdir: conda.Linux64, Packages: lock.Packages([]*conda.Record{&bare})}},
+		`in its channel's index, sha256 "zz" does not have 64 digits`: {{Subdir: conda.Linux64, Packages: lock.Packages([]*conda.Record{&odd})}},
 	} {
 		_, err := lock.New(nil, nil, platforms...)
 		require.ErrorContains(t, err, want)
