@@ -96,6 +96,15 @@ func (e entry) open(ctx context.Context) (source, error) {
 		return nil, err
 	}
 	x, err := e.source(s, e.store)
+	if err != nil && !errors.Is(err, errKeeping) && s.Body == old.Body && !e.client.Offline() { // the copy is damaged, and not what the server has
+		if s, err = e.fetch(ctx, state{}); err == nil {
+			err = e.store(s)
+		}
+		if err != nil {
+			return nil, err
+		}
+		x, err = e.source(s, e.store)
+	}
 	if errors.Is(err, errKeeping) {
 		return nil, fmt.Errorf("%s: %w", s.URL, err)
 	}

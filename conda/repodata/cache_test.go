@@ -124,6 +124,7 @@ func TestDamagedCopiesAreReplaced(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"body gone":    os.Remove,
 		"body cut":     func(path string) error { return os.Truncate(path, 20) },
+		"a bit":        func(path string) error { return scratch(path, 10) },
 		"state broken": func(path string) error { return os.WriteFile(filepath.Dir(path)+"/state.json", []byte("{"), 0o644) },
 		"state odd": func(path string) error {
 			return os.WriteFile(filepath.Dir(path)+"/state.json", []byte(`{"body": "../../x"}`), 0o644)
@@ -139,6 +140,21 @@ func TestDamagedCopiesAreReplaced(t *testing.T) {
 		}
 		require.Len(t, records(t, open(t, o), "tool"), 1, name)
 	}
+}
+
+func TestDamagedCopiesThatAreCurrentAreReplaced(t *testing.T) {
+	c := condatest.NewChannel(t, condatest.Package{Name: "tool"})
+	o := options(t, fetch.Options{}, c.Channel())
+	open(t, o)
+	bodies, err := filepath.Glob(filepath.Join(o.Dir, "*", "*.zst"))
+	require.NoError(t, err)
+	require.Len(t, bodies, 2)
+	for _, b := range bodies {
+		require.NoError(t, scratch(b, 10))
+	}
+	asked(c)
+	require.Len(t, records(t, open(t, o), "tool"), 1)
+	require.Equal(t, ".zst Not Modified, repodata_shards Not Found, .zst OK", asked(c))
 }
 
 func TestWhatDoesNotParseIsNotKept(t *testing.T) {
