@@ -120,6 +120,7 @@ func FuzzConstraint(f *testing.F) {
 	for line := range linesOf(constraints) {
 		f.Add(strings.Fields(line)[0], "1.8")
 	}
+	f.Add("\n^$*^*$", "1.8")
 	f.Fuzz(func(t *testing.T, s, v string) {
 		c, err := version.ParseConstraint(s)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // after makes of a key the least one that is greater.
@@ -108,7 +109,7 @@ func (p *parser) term(depth int) (node, error) {
 
 // take skips spaces, and c where it follows.
 func (p *parser) take(c byte) bool {
-	p.rest = strings.TrimLeft(p.rest, " \t")
+	p.rest = strings.TrimLeftFunc(p.rest, unicode.IsSpace) // as TrimSpace in term
 	if p.rest == "" || p.rest[0] != c {
 		return false
 	}
