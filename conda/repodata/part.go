@@ -11,7 +11,7 @@ import (
 
 // source is one subdir's repodata, in whatever form.
 type source interface {
-	// read reads the records of the reader's name. An errDamaged says that the source has to be opened anew.
+	// read reads the records of the reader's name. An errDamaged or errStale says that the source has to be opened anew.
 	read(ctx context.Context, r *reader) error
 	has(name string) bool
 	allNames() []string // in any order
@@ -84,8 +84,8 @@ func (p *part) load(ctx context.Context, name conda.PackageName) (*group, error)
 		return g, nil
 	}
 	err := g.load(ctx, p, s, name)
-	if errors.Is(err, errDamaged) {
-		if err = p.reopen(ctx, s); err == nil {
+	if errors.Is(err, errDamaged) || errors.Is(err, errStale) {
+		if err = p.reopen(ctx, s, err); err == nil {
 			err = g.load(ctx, p, p.current(), name)
 		}
 	}
@@ -113,20 +113,28 @@ func (g *group) load(ctx context.Context, p *part, s source, name conda.PackageN
 	return nil
 }
 
-// reopen makes the form of the cache anew that was found to be damaged, once for all who find that.
-func (p *part) reopen(ctx context.Context, damaged source) error {
+// reopen gets the repodata anew of which the cache had a form that is damaged or stale, once for all who find that.
+func (p *part) reopen(ctx context.Context, old source, why error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.source != damaged {
+	if p.source != old {
 		return nil
 	}
-	p.entry.discardPack()
-	s, err := p.entry.open(ctx)
+	e := p.entry
+	if e.passing {
+		return why // it was got just now, and the place where it was is gone
+	}
+	if errors.Is(why, errStale) {
+		e.current = true
+	} else {
+		e.discardPack()
+	}
+	s, err := e.open(ctx)
 	if err != nil {
 		return err
 	}
 	if s == nil {
-		return errDamaged
+		return why
 	}
 	p.source = s
 	return nil

@@ -28,6 +28,9 @@ const (
 	shardsKept = 14 * 24 * time.Hour
 )
 
+// errStale says that a channel no longer has what the cached index names.
+var errStale = errors.New("the index names what the channel does not have")
+
 // shards is sharded repodata (CEP 16): an index that says which shard has the records of which name.
 type shards struct {
 	client *fetch.Client
@@ -157,6 +160,9 @@ func (x *shards) read(ctx context.Context, r *reader) error {
 	}
 	file := shardFile(sum)
 	packed, err := x.get(ctx, sum, file)
+	if fetch.NotFound(err) {
+		return fmt.Errorf("the shard of %s: %w: %w", r.name, errStale, err)
+	}
 	if err != nil {
 		return fmt.Errorf("the shard of %s: %w", r.name, err)
 	}

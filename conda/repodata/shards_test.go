@@ -178,6 +178,22 @@ func TestDamagedShardsAreFetchedAnew(t *testing.T) {
 	require.Len(t, left, 2, "shards that no index names go when they are old")
 }
 
+func TestShardsThatAreGone(t *testing.T) {
+	c := sharded(t, condatest.Shards{})
+	cacheControl(c, "max-age=1200")
+	o := options(t, fetch.Options{}, c.Channel())
+	open(t, o)
+	c.Add(t, condatest.Package{Name: "tool", Version: "5"}, condatest.Package{Name: "lib", Version: "6"}) // its server keeps no old shards
+	x := open(t, o)
+	c.Forget()
+	require.NoError(t, x.Prefetch(t.Context(), []conda.PackageName{"tool", "lib"}))
+	require.Len(t, records(t, x, "tool"), 3)
+	require.Len(t, records(t, x, "lib"), 3)
+	got := shardsAsked(c)
+	require.Equal(t, 1, strings.Count(got, "repodata_shards OK"), "the index is asked for anew, once: %s", got)
+	require.Contains(t, got, "shard Not Found")
+}
+
 func TestShardsWithoutACache(t *testing.T) {
 	c := sharded(t, condatest.Shards{})
 	temp := t.TempDir()
