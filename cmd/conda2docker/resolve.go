@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/datalayer/conda2docker/cmd/internal/largepages"
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condarc"
 	"github.com/datalayer/conda2docker/conda/fetch"
@@ -97,6 +98,7 @@ func priorityOf(s string) solve.Priority {
 // solve asks the channels and the solver.
 func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]*conda.Record, error) {
 	s.show("channel indexes")
+	largepages.Ask()
 	index, err := repodata.Open(ctx, repodata.Options{
 		Channels: in.channels, Subdirs: []conda.Subdir{b.options.Subdir, conda.NoArchSubdir}, Client: env.client,
 		Dir: filepath.Join(b.settings.Cache.Dir, "repodata"), Warn: func(w string) { b.console.say("warning: %s", w) },
