@@ -217,10 +217,12 @@ func (e entry) read(body io.Reader, s state, create func() (packFile, error)) (*
 		grows = 1
 	}
 	if s.Size > 0 && grows*s.Size <= int64(e.memory) {
-		packed, err := io.ReadAll(body)
-		if err != nil {
+		var whole bytes.Buffer
+		whole.Grow(int(s.Size) + bytes.MinRead)
+		if _, err := whole.ReadFrom(body); err != nil {
 			return nil, err
 		}
+		packed := whole.Bytes()
 		text, err := readSmall(packed, s.Variant, e.memory)
 		if err == nil && len(text) <= e.memory {
 			return readText(text)
