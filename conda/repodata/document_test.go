@@ -406,6 +406,16 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
+// A record that does not parse costs no more than itself, however many there are.
+func TestManyRecordsThatDoNotParse(t *testing.T) {
+	text := `{"packages":{"good":{"name":"x","version":"1"},` + strings.Repeat(`"a":{"name":"x","depends":["y"},`, 200_000) + `"last":{"name":"x","version":"2"}}}`
+	p, err := scan(text, 1<<30)
+	require.NoError(t, err)
+	good, skipped := read(t, p)
+	require.Len(t, good, 2)
+	require.Len(t, skipped, 1, "all have the same file name")
+}
+
 func BenchmarkScan(b *testing.B) {
 	text := corpusText(b, "repodata/conda-forge/linux-64/repodata.json.zst")
 	for name, memory := range map[string]int{"memory": memoryLimit, "file": 1} {

@@ -31,6 +31,7 @@ type reader struct {
 	first    int            // how many records the first section has
 	versions map[string]version.Version
 	room     []conda.Record // that were allocated together
+	raw      []byte         // the text that is being read, where some of its records do not parse
 }
 
 // startSection is called before the records of each section, and may be called again.
@@ -134,6 +135,7 @@ func (r *reader) complete(record *conda.Record, name, versionText string) (err e
 // readEntries reads entries with commas between them.
 func (r *reader) readEntries(of section, text string) error {
 	s := &scanner{text: text}
+	r.raw = nil
 	for {
 		if err := r.readEntry(of, s); err != nil {
 			return err
@@ -178,7 +180,10 @@ func (r *reader) readEntry(of section, s *scanner) error {
 	if !r.removed(record.FileName) {
 		r.skip(record.FileName, err)
 	}
-	n, _, err := findEntry([]byte(s.text[start:])) // as it was found: what is between may be no JSON
+	if r.raw == nil {
+		r.raw = []byte(s.text)
+	}
+	n, _, err := findEntry(r.raw[start:]) // as it was found: what is between may be no JSON
 	s.at = start + n
 	return err
 }

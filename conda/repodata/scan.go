@@ -292,6 +292,7 @@ func (s *scanner) lists() (map[string][]string, error) {
 
 // count estimates how many elements the array has whose first one has just been read.
 func (s *scanner) count() int {
-	end := strings.IndexByte(s.text[s.at:], ']')
+	near := s.text[s.at:min(len(s.text), s.at+4<<10)] // no further, as the text may lack its end
+	end := strings.IndexByte(near, ']')
 	return strings.Count(s.text[s.at-1:s.at+max(end, 0)], `",`) + 1
 }

@@ -119,12 +119,15 @@ func (s *shardReader) integer() (int64, error) {
 	return 0, s.skip()
 }
 
+// longList is how many elements are believed before they were seen.
+const longList = 1 << 10
+
 // list reads an array of strings.
 func (s *shardReader) list() ([]string, error) {
 	var items []string
 	n, _, err := msgp.ReadArrayHeaderBytes(s.rest)
 	if err == nil && n > 0 {
-		items = takeList(&s.room, min(int(n), len(s.rest)))
+		items = takeList(&s.room, min(int(n), longList)) // what claims to be longer grows as it comes
 	}
 	err = s.array(func() error {
 		item, err := s.string()

@@ -53,19 +53,16 @@ func (s *stream) fill() error {
 	default:
 		s.buf = s.buf[:copy(s.buf[:room], rest)]
 	}
-	for range 100 {
-		n, err := s.from.Read(s.buf[len(s.buf):cap(s.buf)])
-		s.buf = s.buf[:len(s.buf)+n]
-		switch {
-		case n > 0:
-			return nil
-		case errors.Is(err, io.EOF):
-			return errEnd
-		case err != nil:
-			return err
-		}
+	// All of the window is filled: what is looked at again then, such as an entry that has not ended, is at least half of it.
+	n, err := io.ReadFull(s.from, s.buf[len(s.buf):cap(s.buf)])
+	s.buf = s.buf[:len(s.buf)+n]
+	switch {
+	case n > 0: // an error comes again
+		return nil
+	case errors.Is(err, io.EOF):
+		return errEnd
 	}
-	return io.ErrNoProgress
+	return err
 }
 
 // next is the next byte that is not white space, 0 at the end.
