@@ -138,10 +138,15 @@ func (t *teller) elsewhere(r *Requirement, wanted func(*conda.Record) bool) {
 // request, or, where there are none among them, the dependencies of packages.
 func (t *teller) rivals(s *set) []matchspec.Spec {
 	var specs, dependencies []matchspec.Spec
+	n := t.pool.names[s.name]
+	own := make([]bool, n.count)
+	for _, c := range s.matching {
+		own[c-n.first] = true
+	}
 	for _, id := range t.required {
 		o := t.pool.sets[id]
 		switch {
-		case o.name != s.name || slices.ContainsFunc(o.matching, func(c cdcl.Solvable) bool { return slices.Contains(s.matching, c) }):
+		case o.name != s.name || slices.ContainsFunc(o.matching, func(c cdcl.Solvable) bool { return own[c-n.first] }):
 		case slices.Contains(t.pool.root.requires, id):
 			specs = append(specs, o.spec)
 		default:
