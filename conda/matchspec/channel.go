@@ -22,7 +22,7 @@ func splitChannel(s string) (channel, subdir string) {
 	}
 	s = strings.TrimRight(s, "/")
 	if m := knownSubdir.FindStringSubmatch(s); m != nil {
-		s, subdir = m[1], m[2]
+		s, subdir = strings.TrimRight(m[1], "/"), m[2]
 	}
 	return strings.TrimPrefix(s, conda.Alias), subdir
 }

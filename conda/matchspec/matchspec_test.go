@@ -206,6 +206,7 @@ func FuzzMatchSpec(f *testing.F) {
 		f.Add(c[0], "1.26.4", "py311_0")
 	}
 	f.Add("mpy ==1.0 , < 2.0 p", "1.0", "p")
+	f.Add("*//linux-64::0", "1.0", "0")
 	f.Fuzz(func(t *testing.T, s, v, build string) {
 		spec, err := matchspec.Parse(s)
 		if err != nil {
