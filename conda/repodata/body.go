@@ -21,7 +21,7 @@ import (
 var errUnlocked = errors.New("its cached form has to be made")
 
 // source opens what a state names. store keeps a changed state; it is nil where the entry is not locked.
-func (e entry) source(s state, store func(state) error) (source, error) {
+func (e entry) source(ctx context.Context, s state, store func(state) error) (source, error) {
 	if s.Missing {
 		return nil, nil //nolint:nilnil // as open has it
 	}
@@ -42,7 +42,7 @@ func (e entry) source(s state, store func(state) error) (source, error) {
 		}
 		return e.shards(b)
 	}
-	p, err := e.read(f, s, func() (packFile, error) {
+	p, err := e.read(ctx, f, s, func() (packFile, error) {
 		if store == nil {
 			return packFile{}, errUnlocked
 		}
@@ -155,6 +155,9 @@ func (e entry) openFile(ctx context.Context, s, old state) (source, error) {
 		return e.openFile(ctx, s, state{})
 	}
 	x, err := e.readFile(ctx, s, resp)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if errors.Is(err, errKeeping) {
 		return nil, fmt.Errorf("%s: %w", s.URL, err)
 	}
@@ -175,7 +178,7 @@ func (e entry) readFile(ctx context.Context, s state, resp *fetch.Response) (sou
 	s.Size = resp.Size
 	unlock := func() {}
 	defer func() { unlock() }()
-	p, err := e.read(resp.Body, s, func() (packFile, error) {
+	p, err := e.read(ctx, resp.Body, s, func() (packFile, error) {
 		if !e.passing {
 			done, err := e.lock(ctx)
 			if err == nil {
@@ -211,7 +214,7 @@ func unnamedPack() (packFile, error) {
 
 // read reads a repodata.json in one of its forms. One that is small stays in memory, where it is read as a whole; what another one
 // holds goes to the file that create makes.
-func (e entry) read(body io.Reader, s state, create func() (packFile, error)) (*pack, error) {
+func (e entry) read(ctx context.Context, body io.Reader, s state, create func() (packFile, error)) (*pack, error) {
 	grows := int64(7) // times, when it is decompressed
 	if s.Variant == plainVariant {
 		grows = 1
@@ -249,7 +252,7 @@ func (e entry) read(body io.Reader, s state, create func() (packFile, error)) (*
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errKeeping, err)
 	}
-	return readStream(body, to)
+	return readStream(&patient{ctx, body, textLimit}, to)
 }
 
 // readSmall decompresses what is expected to stay below the limit.
@@ -266,4 +269,25 @@ func readSmall(packed []byte, variant string, limit int) ([]byte, error) {
 		return io.ReadAll(io.LimitReader(bzip2.NewReader(bytes.NewReader(packed)), int64(limit)+1))
 	}
 	return packed, nil
+}
+
+// textLimit is how long a repodata.json may be, in bytes; conda-forge's has less than half of a GB.
+const textLimit = 8 << 30
+
+// patient reads until the context ends, and so many bytes.
+type patient struct {
+	ctx  context.Context //nolint:containedctx // of one read of an index
+	body io.Reader
+	left int64
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	if p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
+	}
+	n, err := p.body.Read(b)
+	if p.left -= int64(n); p.left < 0 {
+		return 0, fmt.Errorf("it has more than %d GB", textLimit>>30)
+	}
+	return n, err
 }

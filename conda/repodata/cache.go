@@ -81,7 +81,7 @@ func (e entry) open(ctx context.Context) (source, error) {
 		return e.openFolder(ctx)
 	}
 	if s, err := e.load(); err == nil && e.usable(s) {
-		if x, err := e.source(s, nil); err == nil {
+		if x, err := e.source(ctx, s, nil); err == nil {
 			e.touch()
 			return x, nil
 		}
@@ -95,7 +95,10 @@ func (e entry) open(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := e.source(s, e.store)
+	x, err := e.source(ctx, s, e.store)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil && !errors.Is(err, errKeeping) && s.Body == old.Body && !e.client.Offline() { // the copy is damaged, and not what the server has
 		if s, err = e.fetch(ctx, state{}); err == nil {
 			err = e.store(s)
@@ -103,7 +106,7 @@ func (e entry) open(ctx context.Context) (source, error) {
 		if err != nil {
 			return nil, err
 		}
-		x, err = e.source(s, e.store)
+		x, err = e.source(ctx, s, e.store)
 	}
 	if errors.Is(err, errKeeping) {
 		return nil, fmt.Errorf("%s: %w", s.URL, err)

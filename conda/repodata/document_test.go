@@ -3,7 +3,9 @@ package repodata
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -56,7 +58,20 @@ type plainRecord struct {
 // scan reads a repodata.json into memory, or into a file that is gone at once.
 func scan(text string, memory int) (*pack, error) {
 	e := entry{memory: memory}
-	return e.read(strings.NewReader(text), state{Variant: plainVariant, Size: int64(len(text))}, unnamedPack)
+	return e.read(context.Background(), strings.NewReader(text), state{Variant: plainVariant, Size: int64(len(text))}, unnamedPack)
+}
+
+// TestInterruptedReading ends with the context, and what it left half done is no damage.
+func TestInterruptedReading(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	cancel(cause)
+	e := entry{memory: 1}
+	_, err := e.read(ctx, strings.NewReader(`{"packages": {}}`), state{Variant: plainVariant, Size: 16}, unnamedPack)
+	require.ErrorIs(t, err, cause)
+	p := patient{t.Context(), strings.NewReader("too long"), 7}
+	_, err = io.ReadAll(&p)
+	require.ErrorContains(t, err, "it has more than 8 GB")
 }
 
 // read reads all records, by file name, and what was left out.

@@ -22,7 +22,7 @@ import (
 
 const (
 	shardIndexLimit = 64 << 20  // bytes of an index that is compressed; conda-forge's has less than one MB
-	shardLimit      = 32 << 20  // bytes of a shard that is compressed; conda-forge's largest ones have some 100 kB
+	shardLimit      = 8 << 20   // bytes of a shard that is compressed; conda-forge's largest ones have some 100 kB
 	unpackedLimit   = 256 << 20 // bytes of either that is not
 	// shardsKept is how long a shard stays in the cache that the index does not name any longer.
 	shardsKept = 14 * 24 * time.Hour
