@@ -95,6 +95,13 @@ func priorityOf(s string) solve.Priority {
 	return solve.Strict
 }
 
+// What an index can do beyond answering is found out by the solver: it is not to be lost unseen.
+var (
+	_ solve.Prefetcher = (*repodata.Index)(nil)
+	_ solve.Namer      = (*repodata.Index)(nil)
+	_ solve.Elsewherer = (*repodata.Index)(nil)
+)
+
 // solve asks the channels and the solver.
 func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]*conda.Record, error) {
 	s.show("channel indexes")
