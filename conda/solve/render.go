@@ -23,13 +23,41 @@ const (
 func (e *UnsatisfiableError) Error() string {
 	var b strings.Builder
 	b.WriteString("no solution: ")
+	if len(e.Missing) > 0 {
+		e.renderMissing(&b)
+	}
 	for i, c := range e.Conflicts {
-		if i > 0 {
+		if i > 0 || len(e.Missing) > 0 {
 			b.WriteString("\nand besides: ")
 		}
 		c.render(&b)
 	}
+	switch e.More {
+	case 0:
+	case 1:
+		b.WriteString("\nand besides: 1 more conflict, which is not shown")
+	default:
+		fmt.Fprintf(&b, "\nand besides: %d more conflicts, which are not shown", e.More)
+	}
 	return b.String()
+}
+
+// renderMissing shows all names that no channel has: each of them has to be changed.
+func (e *UnsatisfiableError) renderMissing(b *strings.Builder) {
+	t := tree{options: maxOptions}
+	t.text("", "", and(shorten(quoted(e.Missing), maxNamed))+" cannot be installed")
+	for i, r := range e.Missing {
+		t.requirement(r, "", i == len(e.Missing)-1, 0)
+	}
+	b.WriteString(strings.Join(t.lines, "\n"))
+}
+
+func quoted(requirements []Requirement) []string {
+	var out []string
+	for _, r := range requirements {
+		out = append(out, quote(r.Spec))
+	}
+	return out
 }
 
 // render shows as much of a conflict as fits.
@@ -57,10 +85,7 @@ func (c Conflict) render(b *strings.Builder) {
 
 // headline is the conflict in one sentence.
 func (c Conflict) headline() string {
-	var specs []string
-	for _, r := range c.Requirements {
-		specs = append(specs, quote(r.Spec))
-	}
+	specs := quoted(c.Requirements)
 	switch len(specs) {
 	case 0:
 		return "what is locked and what is constrained contradict each other"

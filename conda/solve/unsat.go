@@ -15,7 +15,9 @@ import (
 
 // UnsatisfiableError is the proof that a request has no solution, told so that a person can act on it.
 type UnsatisfiableError struct {
-	Conflicts []Conflict // each of them alone rules out a solution
+	Missing   []Requirement // the request's specs whose names none of the channels has, all of them
+	Conflicts []Conflict    // each of them alone rules out a solution
+	More      int           // how many conflicts there are besides these
 }
 
 // Conflict is a smallest set of the request's specs that cannot be had together: without any one of them the
@@ -24,7 +26,6 @@ type Conflict struct {
 	Requirements []Requirement
 	Crowd        []matchspec.Spec // what any two candidates exclude each other of, but for Places; then Requirements do not say why
 	Places       int              // how many of Crowd can be met at most
-	position     int              // of the first of them in the request
 }
 
 // Outcome says what becomes of a requirement.
@@ -61,7 +62,7 @@ type Option struct {
 	Reasons  []string        // what else rules them out
 }
 
-// maxConflicts is how many conflicts are told; more of them are found when these are settled.
+// maxConflicts is how many conflicts are told; others are counted.
 const maxConflicts = 5
 
 // unsatisfiable turns a failed search into the error that explains it. The explanation is looked for with all
@@ -80,29 +81,51 @@ func explain(ctx context.Context, index *remembering, r Request) (*Unsatisfiable
 		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
 	}
 	d := &detective{pool: p, problem: p.problem(), budget: cdcl.Budget{Steps: explainSteps, Crowd: crowdSteps}}
-	proof, err := d.proof(ctx)
-	if err != nil {
-		return nil, err
-	}
 	out := &UnsatisfiableError{}
 	left := d.problem.Requires
-	for proof != nil && len(out.Conflicts) < maxConflicts {
+	var proof *refutation
+	if missing := d.missing(); len(missing) > 0 {
+		d.mend()
+		out.Missing = newTeller(ctx, index, p, &cdcl.Conflict{}).requirements(missing)
+		left = without(left, missing)
+		proof, err = d.another(ctx, left)
+	} else {
+		proof, err = d.proof(ctx)
+	}
+	var proofs []*refutation
+	for err == nil && proof != nil {
 		if proof, err = d.minimise(ctx, proof); err != nil {
-			return nil, fmt.Errorf("explaining why there is no solution: %w", err)
+			break
 		}
-		out.Conflicts = append(out.Conflicts, d.tell(ctx, index, proof))
-		left = slices.DeleteFunc(slices.Clone(left), func(s cdcl.Set) bool { return slices.Contains(proof.blamed, s) })
+		proofs = append(proofs, proof)
 		if len(proof.blamed) == 0 {
 			break
 		}
-		if proof, err = d.refute(ctx, left, checkSteps); errors.Is(err, cdcl.ErrLimit) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("explaining why there is no solution: %w", err)
-		}
+		left = without(left, proof.blamed)
+		proof, err = d.another(ctx, left)
 	}
-	slices.SortStableFunc(out.Conflicts, func(a, b Conflict) int { return cmp.Compare(a.position, b.position) })
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(proofs, func(a, b *refutation) int { return cmp.Compare(d.position(a), d.position(b)) })
+	for _, r := range proofs[:min(len(proofs), maxConflicts)] {
+		out.Conflicts = append(out.Conflicts, d.tell(ctx, index, r))
+	}
+	out.More = len(proofs) - len(out.Conflicts)
 	return out, nil
+}
+
+// position is that of the first spec that takes part, in the request.
+func (d *detective) position(r *refutation) int {
+	if len(r.blamed) == 0 {
+		return 0
+	}
+	return slices.Index(d.problem.Requires, r.blamed[0])
+}
+
+// without is the sets but for some of them.
+func without(sets, some []cdcl.Set) []cdcl.Set {
+	return slices.DeleteFunc(slices.Clone(sets), func(s cdcl.Set) bool { return slices.Contains(some, s) })
 }
 
 // detective finds out which specs are to blame.
@@ -153,6 +176,33 @@ func (d *detective) specsOf(requires []cdcl.Set) []cdcl.Set {
 	return slices.DeleteFunc(slices.Clone(requires), func(s cdcl.Set) bool { return slices.Contains(virtual, s) })
 }
 
+// missing is the request's specs whose names no channel has; these need no search.
+func (d *detective) missing() []cdcl.Set {
+	return slices.DeleteFunc(d.specsOf(d.problem.Requires), func(id cdcl.Set) bool {
+		n := d.pool.names[d.pool.sets[id].name]
+		return n.count > 0 || n.name.IsVirtual()
+	})
+}
+
+// mend takes records whose dependencies cannot be read to depend on nothing.
+func (d *detective) mend() {
+	for i := range d.problem.Solvables {
+		d.problem.Solvables[i].Broken = false
+	}
+}
+
+// another is a proof that what is left of the specs has no solution either, or nil where it has one, or that is not known soon.
+func (d *detective) another(ctx context.Context, left []cdcl.Set) (*refutation, error) {
+	proof, err := d.refute(ctx, left, checkSteps)
+	switch {
+	case errors.Is(err, cdcl.ErrLimit):
+		return nil, nil //nolint:nilnil // what is told already is enough
+	case err != nil:
+		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
+	}
+	return proof, nil
+}
+
 func (d *detective) virtual() []cdcl.Set { return d.pool.root.requires[:len(d.pool.request.Virtual)] }
 
 // proof is a refutation that does not rest on records whose dependencies cannot be read. It takes these to depend
@@ -172,9 +222,7 @@ func (d *detective) proof(ctx context.Context) (*refutation, error) {
 	if !broken {
 		return unproven, nil
 	}
-	for i := range d.problem.Solvables {
-		d.problem.Solvables[i].Broken = false
-	}
+	d.mend()
 	proven, err := d.refute(ctx, d.problem.Requires, d.budget.Steps)
 	if err != nil {
 		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
@@ -216,7 +264,10 @@ func (d *detective) minimise(ctx context.Context, r *refutation) (*refutation, e
 		if errors.Is(err, cdcl.ErrLimit) {
 			return nil
 		}
-		return err
+		if err != nil {
+			return fmt.Errorf("explaining why there is no solution: %w", err)
+		}
+		return nil
 	}
 	if r.crowd != nil {
 		err := try(slices.DeleteFunc(slices.Clone(r.blamed), func(s cdcl.Set) bool { return !slices.Contains(r.crowd.Sets, s) }))
@@ -250,9 +301,6 @@ func (d *detective) tell(ctx context.Context, index *remembering, r *refutation)
 		for _, s := range r.crowd.Sets {
 			out.Crowd = append(out.Crowd, d.pool.sets[s].spec)
 		}
-	}
-	if len(r.blamed) > 0 {
-		out.position = slices.Index(d.problem.Requires, r.blamed[0])
 	}
 	return out
 }
