@@ -197,8 +197,9 @@ func (r Requirement) line() string {
 			text += ", but the channel has no package of this name"
 			break
 		}
-		text += cmp.Or(r.elsewhere(), ", but") + " there is only " + versions(r.Seen)
-		if !r.Spec.Build.IsAny() {
+		seen, by := excluding(r.Spec, r.Seen)
+		text += cmp.Or(r.elsewhere(), ", but") + " there is only " + versions(seen) + excluded(seen, by)
+		if len(by) == 0 && !r.Spec.Build.IsAny() {
 			text += builds(r)
 		}
 	case Rivalled:
