@@ -19,7 +19,7 @@ func isArchive(s string) bool {
 // parseArchive reads a spec that is an archive's URL or path. Where it stands in a channel's subdir its
 // name says what it is; otherwise its name is "*". hash is what follows the '#' (CEP 23).
 func parseArchive(s, hash, dir string) (Spec, error) {
-	if !isURL.MatchString(s) {
+	if !isURL().MatchString(s) {
 		p := strings.ReplaceAll(s, `\`, "/")
 		if !path.IsAbs(p) {
 			if dir == "" || strings.HasPrefix(p, "~") {

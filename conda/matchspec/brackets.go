@@ -55,14 +55,11 @@ func checkValues(pairs []pair) error {
 	return nil
 }
 
-// onePair is a key=value at the beginning of a text; lists and the quotes around texts are read by hand.
-var onePair = regexp.MustCompile(`^([a-zA-Z0-9_-]+)=(?:"([^"]*)"|'([^']*)'|(\[[^\[\]]*\])|([^'"\[\], ]*))(?:[, ]+|$)`)
-
 // parsePairs reads brackets that are written as CEP 29 has them, quotes and lists (CEP 44, 45) included.
 func parsePairs(s string) ([]pair, bool) {
 	var pairs []pair
 	for s = strings.TrimLeft(s, " "); s != ""; {
-		m := onePair.FindStringSubmatch(s)
+		m := onePair().FindStringSubmatch(s)
 		if m == nil {
 			return nil, false
 		}
@@ -85,19 +82,13 @@ func unquote(s string) string {
 	return s
 }
 
-// anyPair is what conda looks for in brackets. It passes over everything else, such as "version<2".
-var anyPair = regexp.MustCompile(`([a-zA-Z0-9_-]+?)=(?:"([^'"]*?)"|'([^'"]*?)'|([^'"]*?))(?:[, ]|$)`)
-
 func loosePairs(s string) []pair {
 	var pairs []pair
-	for _, m := range anyPair.FindAllStringSubmatch(s, -1) {
+	for _, m := range anyPair().FindAllStringSubmatch(s, -1) {
 		pairs = append(pairs, pair{key: m[1], value: m[2] + m[3] + m[4]})
 	}
 	return pairs
 }
-
-// parentheses is what conda once wrote for its own use behind a spec: "(optional)", "(target=name)".
-var parentheses = regexp.MustCompile(`^\((optional(=[a-zA-Z]+)?|target=[^()]*|[, ])*\)$`)
 
 // cutParentheses takes such parentheses out of s. conda does so with whatever they hold; that would lose
 // the version in "numpy (>=1.8)".
@@ -110,18 +101,11 @@ func cutParentheses(s string) (string, error) {
 	if begin < 0 {
 		return s, nil
 	}
-	if !parentheses.MatchString(s[begin : end+1]) {
+	if !parentheses().MatchString(s[begin : end+1]) {
 		return "", fmt.Errorf("parentheses %q: write the version without them, or as [version='…']", s[begin:end+1])
 	}
 	return cut(s, begin, end), nil
 }
-
-// Names of groups and flags (CEP 44, 45), and of features.
-var (
-	featureName = regexp.MustCompile(`^[a-zA-Z0-9_.+:-]+$`)
-	extraName   = regexp.MustCompile(`^[a-z0-9_.+-]{1,64}$`)
-	flagName    = regexp.MustCompile(`^[a-z0-9_*]+(:[a-z0-9_*]+)?$`)
-)
 
 // set takes over one key of the brackets; it overrides what stands before them.
 func (s *Spec) set(p pair) (err error) {
@@ -164,9 +148,9 @@ func (s *Spec) set(p pair) (err error) {
 	case "when":
 		s.When = p.value
 	case "extras":
-		s.Extras, err = p.names(extraName)
+		s.Extras, err = p.names(extraName())
 	case "flags":
-		s.Flags, err = p.names(flagName)
+		s.Flags, err = p.names(flagName())
 	default:
 		return fmt.Errorf("%q is not a field that can be asked for", p.key)
 	}
@@ -200,7 +184,7 @@ func parseFeatures(s string) ([]string, error) {
 		return nil, errors.New("no feature is named")
 	}
 	for _, f := range w {
-		if !featureName.MatchString(f) {
+		if !featureName().MatchString(f) {
 			return nil, fmt.Errorf("%q is not a feature's name", f)
 		}
 	}

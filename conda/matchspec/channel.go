@@ -3,25 +3,18 @@ package matchspec
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/datalayer/conda2docker/conda"
 )
 
-// knownSubdir finds the subdir at the end of a channel; anything else is part of the channel's name.
-var knownSubdir = regexp.MustCompile(`^(.+)/(noarch|linux-(?:32|64|aarch64|armv6l|armv7l|ppc64|ppc64le|riscv32|riscv64|s390x)|` +
-	`osx-(?:64|arm64)|win-(?:32|64|arm64)|freebsd-64|zos-z|emscripten-wasm32|wasi-wasm32)$`)
-
-var isURL = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]*://`)
-
 // splitChannel reads the text before "::". A channel below conda's own alias goes by its short name.
 func splitChannel(s string) (channel, subdir string) {
-	if isURL.MatchString(s) {
+	if isURL().MatchString(s) {
 		s = conda.WithoutCredentials(s)
 	}
 	s = strings.TrimRight(s, "/")
-	if m := knownSubdir.FindStringSubmatch(s); m != nil {
+	if m := knownSubdir().FindStringSubmatch(s); m != nil {
 		s, subdir = strings.TrimRight(m[1], "/"), m[2]
 	}
 	return strings.TrimPrefix(s, conda.Alias), subdir

@@ -1,8 +1,8 @@
 package matchspec
 
 import (
+	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/datalayer/conda2docker/conda"
@@ -32,7 +32,7 @@ func MustParse(s string) Spec {
 }
 
 func parse(s, dir string) (Spec, error) {
-	if feature, ok := strings.CutSuffix(s, "@"); ok && featureName.MatchString(feature) {
+	if feature, ok := strings.CutSuffix(s, "@"); ok && featureName().MatchString(feature) {
 		return Spec{Name: "*", TrackFeatures: []string{feature}}, nil
 	}
 	text, comment, _ := strings.Cut(s, "#")
@@ -42,6 +42,9 @@ func parse(s, dir string) (Spec, error) {
 	}
 	if archive := strings.TrimRight(text, " "); isArchive(archive) {
 		return parseArchive(archive, comment, dir)
+	}
+	if i := strings.IndexByte(text, '['); i >= 0 && !strings.Contains(text, "]") {
+		return Spec{}, &PartError{Offset: i, Err: errors.New("the bracket is not closed")}
 	}
 	spec := Spec{When: strings.TrimSpace(when)}
 	text, pairs, err := cutBrackets(text)
@@ -130,13 +133,6 @@ func cutName(s string) (name, rest string) {
 	return name, rest
 }
 
-// Names of packages, and of virtual ones (CEP 26). No separator may follow another.
-var (
-	packageName = regexp.MustCompile(`^_?[a-z0-9]+([._-][a-z0-9]+)*[._-]?$|^_$`)
-	virtualName = regexp.MustCompile(`^__[a-z0-9]+([._-][a-z0-9]+)*[._-]?$`)
-	foreign     = regexp.MustCompile(`[^a-z0-9_.*-]+`)
-)
-
 // isPlain reports whether s is a name of lower-case letters, digits and single separators between them, as nearly all are.
 func isPlain(s string) bool {
 	separator := true
@@ -158,13 +154,13 @@ func parseName(s string) (conda.PackageName, error) {
 		return conda.PackageName(s), nil
 	}
 	l := strings.ToLower(s)
-	if bad := foreign.FindString(l); bad != "" {
+	if bad := foreign().FindString(l); bad != "" {
 		return "", fmt.Errorf("package name %q has %q in it: only letters, digits, '_', '.' and '-' are allowed", s, bad)
 	}
 	if isArchive(l) {
 		return "", fmt.Errorf("package name %q: an archive's extension is in lower case", s)
 	}
-	if !strings.Contains(l, "*") && !packageName.MatchString(l) && !virtualName.MatchString(l) {
+	if !strings.Contains(l, "*") && !packageName().MatchString(l) && !virtualName().MatchString(l) {
 		return "", fmt.Errorf("package name %q does not begin with a letter, digit or '_', or has two separators in a row", s)
 	}
 	return conda.PackageName(l), nil
