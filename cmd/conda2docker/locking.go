@@ -322,7 +322,7 @@ func (l *locking) check(ctx context.Context, inputs []input) error {
 		if err != nil {
 			return err
 		}
-		found, err := staleness(l.old, in.subdir, in, virtual)
+		found, err := l.build.staleness(l.old, in.subdir, in, virtual)
 		if err != nil {
 			return usageError{err}
 		}

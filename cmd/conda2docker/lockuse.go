@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condarc"
 	"github.com/datalayer/conda2docker/conda/lock"
+	"github.com/datalayer/conda2docker/conda/matchspec"
 	"github.com/datalayer/conda2docker/envspec"
 )
 
@@ -88,7 +90,7 @@ func (b *build) usableLock(in input, t target) (*lock.Lock, string, error) {
 
 // fitting is the lock of the platform. It is refused where it is not one of the environment, or not one for the system.
 func (b *build) fitting(l *lock.Lock, name string, in input, t target) (*lock.Lock, error) {
-	why, err := staleness(l, b.options.Subdir, in, t.virtual)
+	why, err := b.staleness(l, b.options.Subdir, in, t.virtual)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -107,7 +109,7 @@ func (b *build) fitting(l *lock.Lock, name string, in input, t target) (*lock.Lo
 
 // staleness says why a lock is not one of the environment for a system; nothing where it is. What was asked for is compared where
 // the lock says it; otherwise the lock's packages are held against what is asked for now.
-func staleness(l *lock.Lock, s conda.Subdir, in input, virtual []conda.VirtualPackage) ([]string, error) {
+func (b *build) staleness(l *lock.Lock, s conda.Subdir, in input, virtual []conda.VirtualPackage) ([]string, error) {
 	if !l.Has(s) {
 		_, err := l.Platform(s)
 		return []string{err.Error()}, nil
@@ -128,7 +130,48 @@ func staleness(l *lock.Lock, s conda.Subdir, in input, virtual []conda.VirtualPa
 	if len(why) > 0 {
 		return why, nil
 	}
+	if why, err = b.strays(l, s, in, specs); err != nil || len(why) > 0 {
+		return why, err
+	}
 	return l.Misfits(s, specs, virtual, in.categories()...) // one that is cut off is found so, too
+}
+
+// strays says which packages of a lock are of none of its channels, wherever conda's configuration and mirrors have these. Nothing is
+// said where the file does not tell its channels, nor of another program's lock that is all there is: which packages were asked for
+// by their URL is not known then.
+func (b *build) strays(l *lock.Lock, s conda.Subdir, in input, specs []matchspec.Spec) ([]string, error) {
+	p, err := l.Platform(s)
+	refs := l.ChannelRefs(s)
+	if err != nil || len(refs) == 0 || in.lock != nil && !p.Own() {
+		return nil, err
+	}
+	var channels []conda.Channel
+	if in.lock == nil {
+		channels = slices.Clone(in.channels)
+	}
+	for _, ref := range refs {
+		if found, err := in.conda.Resolve(ref); err == nil { // one that leads nowhere here is none of these
+			channels = append(channels, found...)
+		}
+	}
+	mirrors := maps.Clone(in.conda.Mirrors)
+	if mirrors == nil {
+		mirrors = map[string][]string{}
+	}
+	maps.Copy(mirrors, b.settings.Mirrors)
+	for _, c := range slices.Clone(channels) {
+		for prefix, places := range mirrors {
+			rest, ok := strings.CutPrefix(c.URL+"/", strings.TrimRight(prefix, "/")+"/")
+			if !ok {
+				continue
+			}
+			for _, place := range places {
+				at := strings.TrimRight(strings.TrimRight(place, "/")+"/"+rest, "/")
+				channels = append(channels, conda.Channel{Name: at, URL: at})
+			}
+		}
+	}
+	return l.Strays(s, refs, channels, specs, in.categories()...)
 }
 
 // canInstall refuses a lock with packages that a build could only leave out, or not verify.

@@ -48,6 +48,20 @@ func archiveRecord(u string, platform conda.Subdir) (*conda.Record, error) {
 	return r, nil
 }
 
+// fileOf refuses a record that is not what its file's name says: an entry whose URL was changed by hand. "-" and "_" are alike in
+// names: there are tools that confuse them.
+func fileOf(r *conda.Record) error {
+	stem, _ := conda.CutExtension(r.FileName)
+	n, v, build, ok := conda.SplitDist(stem)
+	named, err := version.Parse(v)
+	if !ok || err != nil || alike(n) != alike(string(r.Name)) || named.Compare(r.Version) != 0 || build != r.Build {
+		return fmt.Errorf("its URL is that of %s, and not of %s: whoever changed one of them has to change the other", r.FileName, r.Dist())
+	}
+	return nil
+}
+
+func alike(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
+
 // channelName is the short name of a channel where it has one.
 func channelName(base string) string {
 	if name, ok := strings.CutPrefix(base, conda.Alias); ok {

@@ -202,6 +202,9 @@ func (c *condaLock) packages(n *yaml.Node) error {
 		if err != nil {
 			return c.errorf(n, "%s: %w", e.name, err)
 		}
+		if err := fileOf(r); err != nil {
+			return c.errorf(m["url"], "%s: %w", e.name, err)
+		}
 		k := Package{Record: r, Category: e.category}
 		if x, ok := c.extras[e.url]; ok {
 			x.apply(&k)

@@ -308,3 +308,29 @@ func TestCorpusMisfits(t *testing.T) {
 	require.Greater(t, platforms, 50)
 	t.Logf("%d platforms fit", platforms)
 }
+
+// No real lock has a package that is of none of its channels.
+func TestCorpusStrays(t *testing.T) {
+	condaLock, explicit, pixi := lockFiles(t)
+	platforms := 0
+	for _, path := range slices.Concat(condaLock, explicit, pixi) {
+		l, err := lock.ReadFile(path, lock.Options{})
+		if err != nil {
+			continue
+		}
+		for _, p := range l.Platforms {
+			refs := l.ChannelRefs(p.Subdir)
+			if _, err := l.Platform(p.Subdir); err != nil || len(refs) == 0 {
+				continue
+			}
+			strays, err := l.Strays(p.Subdir, refs, nil, nil, categories(l)...)
+			require.NoError(t, err)
+			platforms++
+			if filepath.Base(path) != "good_overlap_categories-lock.yaml" { // which is made up
+				require.Empty(t, strays, path)
+			}
+		}
+	}
+	require.Greater(t, platforms, 100)
+	t.Logf("%d platforms", platforms)
+}

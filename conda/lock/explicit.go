@@ -24,7 +24,7 @@ var (
 
 // readExplicit reads an @EXPLICIT file (CEP 23). Its packages stay in the order in which they are written.
 func readExplicit(data, name string) (*Lock, error) {
-	l, p := &Lock{}, Platform{}
+	l, p := &Lock{explicit: true}, Platform{}
 	lines := map[*conda.Record]int{}
 	n := 0
 	for line := range strings.Lines(data) {

@@ -21,6 +21,8 @@ type Lock struct {
 	Sources   []string          // the files that were locked, relative to the lock
 	Custom    map[string]string // whatever else a file's author noted
 	Notes     map[string]string // a conda-lock file's git_metadata, inputs_metadata and time_metadata, as JSON
+
+	explicit bool // read from an @EXPLICIT file, whose URLs are all that it says of where packages come from
 }
 
 // Channel is one of the channels that were resolved against, as the file writes it.

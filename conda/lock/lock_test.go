@@ -333,6 +333,8 @@ func TestReadRefuses(t *testing.T) {
 		{replace("dependencies: {}", "dependencies: [b]"), "x.yml:12: dependencies: want a mapping"},
 		{head + entry + entry, "x.yml:17: a for linux-64 is also in line 8"},
 		{replace("  category: main", "  name: b"), "x.yml:15: package: name is there twice"},
+		{replace("linux-64/a-1", "linux-64/b-1"), "x.yml:13: a: its URL is that of b-1-0.conda, and not of a-1-0: whoever changed one of them has to change the other"},
+		{replace("linux-64/a-1-0", "linux-64/a-2-0"), "x.yml:13: a: its URL is that of a-2-0.conda"},
 		{replace("linux-64/a-1", "osx-64/a-1"), "x.yml:13: a: it is a package for osx-64, in an environment for linux-64"},
 		{strings.Replace(head, "[linux-64]", "[linux-64, linux-64]", 1), "x.yml:5: platforms: linux-64 is there twice"},
 		{strings.Replace(head, "  sources", "  custom_metadata: {conda2docker/virtual/linux-64: glibc}\n  sources", 1), "x.yml:6: custom_metadata conda2docker/virtual/linux-64: virtual package"},

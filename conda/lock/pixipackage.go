@@ -57,6 +57,9 @@ func (p *pixi) condaPackage(e pixiEntry, at string, subdir conda.Subdir) (Packag
 	if err := p.identity(e, r); err != nil {
 		return Package{}, err
 	}
+	if err := fileOf(r); err != nil {
+		return Package{}, p.errorf(e.node, "%s: %w", at, err)
+	}
 	if err := p.facts(e, r); err != nil {
 		return Package{}, err
 	}
