@@ -117,6 +117,9 @@ func (r *reader) complete(record *conda.Record, name, versionText string) (err e
 		r.checked = name
 	}
 	record.Name = r.name
+	if of := otherPackage(record, versionText); of != "" {
+		return fmt.Errorf("it is a record of %s, but its file is one of %s", name, of)
+	}
 	known, ok := r.versions[versionText]
 	if !ok {
 		if known, err = version.Parse(versionText); err != nil {
@@ -130,6 +133,17 @@ func (r *reader) complete(record *conda.Record, name, versionText string) (err e
 	record.Version = known
 	record.URL = r.base + "/" + escape(record.FileName)
 	return nil
+}
+
+// otherPackage is the name of the package whose archive the record's file is, "" where that is the record's own or cannot be said: the
+// archive would be downloaded for it. Only names are compared, as there are channels whose records have had their versions corrected.
+func otherPackage(r *conda.Record, versionText string) string {
+	dist := stem(r.FileName)
+	of, _, _, ok := conda.SplitDist(dist)
+	if !ok || strings.EqualFold(of, string(r.Name)) || strings.EqualFold(dist, string(r.Name)+"-"+versionText+"-"+r.Build) {
+		return "" // the last is a build with a hyphen
+	}
+	return of
 }
 
 // readEntries reads entries with commas between them.

@@ -177,6 +177,34 @@ func TestRecordsThatDoNotParseAreCounted(t *testing.T) {
 	require.Contains(t, warnings[1], "1 of the records of b x do not parse")
 }
 
+func TestRecordsOfOtherPackagesAreLeftOut(t *testing.T) {
+	o := options(t, fetch.Options{}, raw(t, `{"packages.conda": {
+		"A-1-0.conda": {"name": "a", "version": "1", "build": "0"},
+		"b-2.0-0.conda": {"name": "a", "version": "1.0", "build": "0"},
+		"a-2-py-0.conda": {"name": "a", "version": "2", "build": "py-0"},
+		"a-b-3-0.conda": {"name": "a", "version": "3", "build": "0"},
+		"a_4.conda": {"name": "a", "version": "4", "build": "0"},
+		"b-3.0-0.conda": {"name": "b", "version": "3.0", "build": "0"}
+	}}`))
+	var warnings []string
+	o.Warn = func(w string) { warnings = append(warnings, w) }
+	x := open(t, o)
+	require.Equal(t, "A-1-0.conda a-2-py-0.conda a_4.conda", files(t, x, "a"))
+	require.Equal(t, "b-3.0-0.conda", files(t, x, "b"))
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "2 of the records of a do not parse and were left out, such as b-2.0-0.conda: "+
+		"it is a record of a, but its file is one of b")
+
+	shards := hostile(t, condatest.Msgpack(t, map[string]any{"packages.conda": map[string]any{
+		"b-2.0-0.conda": map[string]any{"name": "tool", "version": "2.0", "build": "0"},
+	}}))
+	o = options(t, fetch.Options{}, shards.Channel())
+	o.Warn = func(w string) { warnings = append(warnings, w) }
+	require.Empty(t, files(t, open(t, o), "tool"))
+	require.Len(t, warnings, 2)
+	require.Contains(t, warnings[1], "its file is one of b")
+}
+
 func TestBaseURL(t *testing.T) {
 	for base, want := range map[string]string{
 		"https://cdn.invalid/x/linux-64/":        "https://cdn.invalid/x/linux-64",
