@@ -97,6 +97,7 @@ func parseLock(c *cli.Context) (lockOptions, error) {
 			o.Subdirs = append(o.Subdirs, s)
 		}
 	}
+	slices.Sort(o.Subdirs) // in whatever order they are named, the lock is the same
 	if o.Format != lock.CondaLock && o.Format != lock.Explicit {
 		return fail("format", fmt.Errorf("%q: want conda-lock or explicit", o.Format))
 	}
@@ -139,10 +140,19 @@ func (o lockOptions) checkSystem() error {
 
 // checkFiles refuses to read what is not there, and to write over what is no lock. A list of URLs stays one unless a format was named.
 func (o *lockOptions) checkFiles(named bool) error {
+	reads := o.Check || len(o.Update) > 0
+	switch {
+	case o.Output == "":
+		return errors.New("--output: the name is empty: want a FILE, or - for standard output")
+	case o.Lock != "" && !reads:
+		return errors.New("--lock names the lock that --check or --update reads: add one of them, or name the file that is written with --output")
+	case o.build.LockEnv != "" && !reads:
+		return errors.New("--lock-environment says what of a pixi.lock --check or --update reads: add one of them")
+	}
 	if o.Lock == "" && o.Output != "-" {
 		o.Lock = o.Output
 	}
-	if (o.Check || len(o.Update) > 0) && o.Lock == "" {
+	if reads && o.Lock == "" {
 		return errors.New("--check and --update need a lock: name it with --output FILE, or with --lock FILE")
 	}
 	if o.Check && len(o.Update) > 0 {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -30,7 +32,7 @@ func runLock(ctx context.Context, env environment, o lockOptions) error {
 	if err != nil {
 		return err
 	}
-	l := &locking{options: o, build: &build{options: o.build, settings: s, env: env, console: newConsole(env.Stderr, o.build.Progress)}, said: map[string]bool{}}
+	l := &locking{options: o, build: &build{locks: true, options: o.build, settings: s, env: env, console: newConsole(env.Stderr, o.build.Progress)}, said: map[string]bool{}}
 	unlock, err := l.build.useCache(ctx)
 	if err != nil {
 		return err
@@ -104,7 +106,7 @@ func (l *locking) of(s conda.Subdir) *build {
 	return &b
 }
 
-// subdirs are the platforms to lock for: the flags', else the environment's, else those of the lock that is checked or updated.
+// subdirs are the platforms to lock for: the flags', else the environment's, else those of the lock that there is.
 func (l *locking) subdirs(ctx context.Context) ([]conda.Subdir, error) {
 	if len(l.options.Subdirs) > 0 {
 		return l.options.Subdirs, nil
@@ -117,22 +119,48 @@ func (l *locking) subdirs(ctx context.Context) ([]conda.Subdir, error) {
 		}
 		in = other
 	}
-	named := in.env.Platforms
-	if len(named) == 0 && l.old != nil {
-		named = l.old.Subdirs()
+	named, of := in.env.Platforms, "the environment"
+	if len(named) == 0 {
+		if named, err = l.oldSubdirs(); err != nil {
+			return nil, err
+		}
+		of = l.options.Lock
 	}
 	var out []conda.Subdir
 	for _, s := range named {
 		if _, err := ociPlatform(s); err == nil {
 			out = append(out, s)
-		} else if len(in.env.Platforms) > 0 {
-			l.say(fmt.Sprintf("note: %s of the environment's platforms is left out: images are made for linux-64 and linux-aarch64", s))
+		} else if len(in.env.Platforms) > 0 || l.old == nil {
+			l.say(fmt.Sprintf("note: %s of %s's platforms is left out: images are made for linux-64 and linux-aarch64", s, of))
 		}
 	}
+	slices.Sort(out)
 	if len(out) == 0 {
 		out = []conda.Subdir{conda.Linux64}
 	}
+	if len(named) > 0 && len(in.env.Platforms) == 0 && l.old == nil && !slices.Equal(out, []conda.Subdir{conda.Linux64}) {
+		l.say(fmt.Sprintf("note: %s is for %s, and stays so: --platform chooses others", of, list(out)))
+	}
 	return out, nil
+}
+
+// oldSubdirs are the platforms of the lock that is checked or updated, or that is written over.
+func (l *locking) oldSubdirs() ([]conda.Subdir, error) {
+	if l.old != nil {
+		return l.old.Subdirs(), nil
+	}
+	if l.options.Lock == "" || l.options.Format != lock.CondaLock {
+		return nil, nil
+	}
+	data, err := os.ReadFile(l.options.Lock)
+	if err != nil || lock.Detect(data) != lock.CondaLock {
+		return nil, nil //nolint:nilerr // there is none yet, or none that says its platforms
+	}
+	old, err := lock.Read(bytes.NewReader(data), l.options.Lock, lock.Options{})
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%w\n(for which platforms it was is not known therefore: say with --platform for which ones it is made anew)", err)}
+	}
+	return old.Subdirs(), nil
 }
 
 func list(subdirs []conda.Subdir) string {

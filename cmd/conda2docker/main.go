@@ -29,7 +29,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "conda2docker: interrupted; what was fetched and built so far is kept for the next run")
 		os.Exit(128 + int(sig))
 	default:
-		fmt.Fprintf(os.Stderr, "conda2docker: %v%s\n", err, remedy(err))
+		fmt.Fprintf(os.Stderr, "conda2docker: %v%s\n", err, remedy(err, cacheDir(os.Getenv)))
 		os.Exit(exitCode(err))
 	}
 }

@@ -27,6 +27,7 @@ type build struct {
 	settings settings
 	env      environment
 	console  *console
+	locks    bool           // it is run by the lock command
 	files    []envspec.File // the environment files, once they are read
 }
 

@@ -128,7 +128,7 @@ func (b *build) solve(ctx context.Context, s *stage, in input, env resolved) ([]
 	}
 	solution, err := solve.Solve(ctx, index, solve.Request{
 		Specs: in.env.Specs(), Virtual: env.target.virtual, Channels: in.channels, Priority: priorityOf(in.conda.Priority),
-		Favored: favored, Hints: hints(env.target.virtual),
+		Favored: favored, Hints: hints(env.target.virtual, b.locks),
 	})
 	return solution.Records, err
 }

@@ -339,7 +339,7 @@ func TestReadRefuses(t *testing.T) {
 		{strings.Replace(head, "[linux-64]", "[linux-64, linux-64]", 1), "x.yml:5: platforms: linux-64 is there twice"},
 		{strings.Replace(head, "  sources", "  custom_metadata: {conda2docker/virtual/linux-64: glibc}\n  sources", 1), "x.yml:6: custom_metadata conda2docker/virtual/linux-64: virtual package"},
 		{strings.Replace(head, "  sources", "  custom_metadata: {conda2docker/virtual/linux-64: '__a/b=1'}\n  sources", 1), `virtual package "__a/b=1": package name "__a/b"`},
-		{"version: 3\nmetadata: {}\npackage: []\n", "x.yml:1: a pixi.lock of version 3 is too old"},
+		{"version: 3\nmetadata: {}\npackage: []\n", "x.yml:1: version 3 is none of conda-lock's, of which 1 is read, and as that of a pixi.lock it is too old"},
 		{"environments: {}\npackages: []\n", `x.yml:1: version "" of pixi.lock is not known`},
 		{"version: 8\nenvironments: {}\npackages: []\n", `x.yml:1: version "8" of pixi.lock is not known: versions 4 to 7 are read`},
 		{"lockVersion: 1.0.0\npackages: {}\n", "neither a conda-lock file"},

@@ -144,7 +144,7 @@ func (f file) checkVersion(root *yaml.Node, top fields, format Format) error {
 	case format == Pixi:
 		return f.errorf(cmp.Or(n, root), "version %q of pixi.lock is not known: versions 4 to 7 are read", version)
 	case format == CondaLock && (version == "2" || version == "3"):
-		return f.errorf(n, "a pixi.lock of version %s is too old, versions 4 to 7 are read: \"pixi lock\" writes it anew", version)
+		return f.errorf(n, "version %s is none of conda-lock's, of which 1 is read, and as that of a pixi.lock it is too old: 4 to 7 are read, \"pixi lock\" writes it anew", version)
 	case n != nil && version != "1" && (format == CondaLock || len(top) == 1):
 		return f.errorf(n, "version %q of the format is not known: want 1", version)
 	case format == "" || top["metadata"] == nil:
