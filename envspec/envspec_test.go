@@ -97,6 +97,13 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		"channels: [https://h/t/${TOKEN}/${MISSING}]\n",
 		"channels: 'https://u:hunter2@h/c'\n",
 		"dependencies: [pip: [--index-url https://u:hunter2@h/simple, --bogus https://u:hunter2@h]]\n",
+		"channels: ['http://us er:hunter2@h/c']\n",
+		"channels: ['//user:hunter2@h/c']\n",
+		"channels: ['https://u:p@ss@hunter2@h/c', 7]\n",
+		"dependencies: ['//user:hunter2@h/c::a']\n",
+		"dependencies: ['http://us er:hunter2@h/c::[']\n",
+		"dependencies: ['http://h/linux-64/a-1.0-0.conda?X-Amz=hunter2']\n",
+		"dependencies: ['http://h/linux-64/a-1.0-0.conda?hunter2=x&y=hunter2']\n",
 		"dependencies: [pip: [--proxy https://u:hunter2@h]]\n",
 		"dependencies: [pip: ['https://u:hunter2@h/x.whl']]\n",
 		"dependencies: [pip: ['--index-url https://${TOKEN}:${MISSING}@h']]\n",
@@ -108,6 +115,9 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		_, warnings, err := ParseEnvironment([]File{{Path: "e.yml", Data: []byte(text)}}, Options{Getenv: vars})
 		require.Error(t, err, text)
 		require.NotContains(t, err.Error(), secret, text)
+		if strings.Contains(text, ".conda?") {
+			require.ErrorContains(t, err, "the URL of a package may have no query")
+		}
 		for _, w := range warnings {
 			require.NotContains(t, w.String(), secret, text)
 		}

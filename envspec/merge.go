@@ -3,6 +3,7 @@ package envspec
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -150,6 +151,9 @@ func (r *reader) channels(n *yaml.Node) error {
 		if text == "" || strings.ContainsAny(text, " \t\r\n\x00") {
 			return r.errorf(item, "channels: %q is not a channel's name, URL or path", text)
 		}
+		if schemeless.MatchString(text) {
+			return r.errorf(item, "channels: %q has credentials, but is no URL: https: is missing before it", text)
+		}
 		if text == "nodefaults" {
 			r.env.NoDefaults = true
 			continue
@@ -236,6 +240,11 @@ func (r *reader) subsection(e pair) (selector bool, err error) {
 	return false, r.pip(e.key, e.value)
 }
 
+var (
+	schemeless   = regexp.MustCompile(`^//[^/]*@`)
+	archiveQuery = regexp.MustCompile(`://[^\s\[?#]*\.(?:conda|tar\.bz2)\?`)
+)
+
 // dependency reads one MatchSpec.
 func (r *reader) dependency(n *yaml.Node) error {
 	text, err := r.str(n, "dependencies")
@@ -245,6 +254,12 @@ func (r *reader) dependency(n *yaml.Node) error {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return r.errorf(n, "dependencies: an empty name")
+	}
+	switch {
+	case archiveQuery.MatchString(text):
+		return r.errorf(n, "dependencies: the URL of a package may have no query (what follows the ?)")
+	case schemeless.MatchString(text):
+		return r.errorf(n, "dependencies: %q has credentials, but is no URL: https: is missing before it", text)
 	}
 	spec, err := matchspec.Parse(text)
 	if err != nil {

@@ -7,9 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// secretPattern finds what must not be shown in a URL: userinfo, and the token of a conda channel (/t/TOKEN/).
+// secretPattern finds what must not be shown in a URL: userinfo, even where it is not well-formed, the token of a conda
+// channel (/t/TOKEN/), and the value of a query.
 // What is still a ${VARIABLE} is not secret.
-var secretPattern = regexp.MustCompile(`(?:://)([^/\s@'"]+)@|/t/([^/\s'"]+)`)
+var secretPattern = regexp.MustCompile(`//([^/'"]+)@|/t/([^/\s'"]+)|://[^\s'"?]*\?([^\s'"]+)|\?([\w.~%-]+=[^\s'"]+)`)
 
 const mask = "***"
 
@@ -25,8 +26,8 @@ func redactAt(s string, n int) (string, int) {
 	last, moved := 0, n
 	for _, m := range secretPattern.FindAllStringSubmatchIndex(s, -1) {
 		from, to := m[2], m[3]
-		if from < 0 {
-			from, to = m[4], m[5]
+		for i := 4; from < 0; i += 2 {
+			from, to = m[i], m[i+1]
 		}
 		if onlyVariables(s[from:to]) {
 			continue
