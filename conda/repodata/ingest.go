@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -42,6 +43,7 @@ type ingest struct {
 	to *packer
 
 	base    string // info's base_url
+	format  uint32 // repodata_version
 	removed []string
 	ids     map[string]int // a name's place in extents
 	extents [][]extent
@@ -59,6 +61,14 @@ func (in *ingest) run() error {
 		switch key {
 		case "info":
 			return in.info()
+		case "repodata_version":
+			text, err := in.value(true)
+			if err != nil {
+				return err
+			}
+			version, err := (&scanner{text: text}).integer()
+			in.format = format(version)
+			return err
 		case "packages":
 			return in.packages(sectionOld)
 		case "packages.conda":
@@ -86,6 +96,13 @@ func (in *ingest) run() error {
 	}
 	return in.flush()
 }
+
+// knownFormat is the newest repodata_version of which all is read. 1 and 2 are those of CEP 36 and 15, and with 3 come
+// the packages for newer clients (CEP 48), which older versions may have too.
+const knownFormat = 3
+
+// format is a repodata_version as it is kept.
+func format(version int64) uint32 { return uint32(min(max(version, 0), math.MaxUint32)) }
 
 func (in *ingest) info() error {
 	text, err := in.value(true)

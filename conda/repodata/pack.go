@@ -45,7 +45,7 @@ func (w wholeText) read(_, from, to uint32) (string, error) { return string(w[fr
 const memoryLimit = 32 << 20
 
 const (
-	packMagic  = "repodata pack 1\n"
+	packMagic  = "repodata pack 2\n"
 	footerSize = len(packMagic) + 8 + 4 + 4 + 4 // the table's offset, length and checksum, the number of blocks
 	placeSize  = 8 + 4 + 4                      // a block's offset, length and checksum
 )

@@ -17,6 +17,7 @@ type source interface {
 	allNames() []string // in any order
 	baseURL() string    // of the folder with the archives
 	removed(fileName string) bool
+	version() uint32 // repodata_version, 0 where it is not said
 }
 
 // part is one subdir of one channel.

@@ -101,6 +101,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if err := x.check(o); err != nil {
 		return nil, err
 	}
+	x.tellFormats()
 	return x, nil
 }
 
@@ -151,6 +152,16 @@ func (x *Index) check(o Options) error {
 		}
 	}
 	return nil
+}
+
+// tellFormats warns of repodata that is newer than what is known: there may be packages in it that are not seen.
+func (x *Index) tellFormats() {
+	for _, p := range x.parts {
+		if s := p.current(); s != nil && s.version() > knownFormat {
+			x.warning(fmt.Sprintf("%s: repodata_version %d is newer than what is known (%d): it is read as far as that goes, and packages may be missing",
+				p, s.version(), knownFormat))
+		}
+	}
 }
 
 func (x *Index) warning(text string) {

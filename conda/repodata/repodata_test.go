@@ -205,6 +205,41 @@ func TestRecordsOfOtherPackagesAreLeftOut(t *testing.T) {
 	require.Contains(t, warnings[1], "its file is one of b")
 }
 
+func TestNewerFormatsAreToldOf(t *testing.T) {
+	text := func(version string) string {
+		return `{"repodata_version": ` + version + `, "packages": {"a-1-0.tar.bz2": {"name": "a", "version": "1", "build": "0"}}}`
+	}
+	for version, want := range map[string]string{"1": "", "2": "", "3": "", "null": "", `"x"`: "", "-1": "", "4": "4", "99999999999": "4294967295"} {
+		channel := raw(t, text(version))
+		o := options(t, fetch.Options{}, channel)
+		var warnings []string
+		o.Warn = func(w string) { warnings = append(warnings, w) }
+		require.Len(t, records(t, open(t, o), "a"), 1, version)
+		if want == "" {
+			require.Empty(t, warnings, version)
+			continue
+		}
+		require.Len(t, warnings, 1)
+		require.Contains(t, warnings[0], "/linux-64: repodata_version "+want+" is newer than what is known (3)")
+	}
+	large := options(t, fetch.Options{}, raw(t, text("4"))).WithMemory(1)
+	for _, form := range []string{"made", "found"} {
+		var warnings []string
+		large.Warn = func(w string) { warnings = append(warnings, w) }
+		open(t, large)
+		require.Len(t, warnings, 1, form)
+		require.NotEmpty(t, packs(t, large))
+	}
+	shards := condatest.NewChannel(t)
+	shards.Set("linux-64/repodata_shards.msgpack.zst", condatest.Msgpack(t, map[string]any{"version": 1, "repodata_version": 4}))
+	o := options(t, fetch.Options{}, shards.Channel())
+	var warnings []string
+	o.Warn = func(w string) { warnings = append(warnings, w) }
+	open(t, o)
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "repodata_version 4")
+}
+
 func TestBaseURL(t *testing.T) {
 	for base, want := range map[string]string{
 		"https://cdn.invalid/x/linux-64/":        "https://cdn.invalid/x/linux-64",

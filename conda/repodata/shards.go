@@ -35,6 +35,7 @@ var errStale = errors.New("the index names what the channel does not have")
 type shards struct {
 	client *fetch.Client
 	dir    string // where shards are kept, by their sum; "" for nowhere
+	format uint32 // repodata_version
 	base   string // URL of the folder with the archives
 	at     string // URL of the folder with the shards
 	index  []shard
@@ -77,6 +78,10 @@ func parseShards(body []byte, subdirURL string) (*shards, error) {
 				return errors.Join(fmt.Errorf("it is %d, and only 1 is known", v), err)
 			}
 			return nil
+		case "repodata_version":
+			v, err := s.integer()
+			x.format = format(v)
+			return err
 		case "info":
 			return x.parseInfo(s, subdirURL)
 		case "shards":
@@ -148,6 +153,8 @@ func (x *shards) allNames() []string {
 
 // removed is not known before a shard is read.
 func (x *shards) removed(string) bool { return false }
+
+func (x *shards) version() uint32 { return x.format }
 
 // baseURL is where the archives are.
 func (x *shards) baseURL() string { return x.base }

@@ -15,6 +15,7 @@ import (
 // It is a header of 32-bit numbers, then the offsets of the names and of their first extents, the extents, and texts.
 type table struct {
 	names, extents   int
+	format           uint32   // repodata_version, 0 where it is not said
 	base             string   // of the URLs of archives, "" for the folder with the repodata
 	nameAt, extentAt []byte   // names+1 numbers each
 	extentList       []byte   // four numbers each
@@ -23,7 +24,7 @@ type table struct {
 }
 
 const (
-	tableHeader = 5 * 4 // names, extents, removed, lengths of base and text
+	tableHeader = 6 * 4 // names, extents, removed, lengths of base and text, format
 	extentSize  = 4 * 4
 )
 
@@ -41,7 +42,7 @@ func newTable(in *ingest) []byte {
 		length += len(n)
 	}
 	b := make([]byte, 0, tableHeader+8*(len(names)+1)+extentSize*count+length)
-	for _, n := range []int{len(names), count, len(in.removed), len(in.base), length} {
+	for _, n := range []int{len(names), count, len(in.removed), len(in.base), length, int(in.format)} {
 		b = binary.LittleEndian.AppendUint32(b, uint32(n))
 	}
 	at := 0
@@ -88,7 +89,7 @@ func parseTable(b []byte) (*table, error) {
 	if header == nil {
 		return nil, errTable
 	}
-	t := &table{names: number(header, 0), extents: number(header, 1)}
+	t := &table{names: number(header, 0), extents: number(header, 1), format: uint32(number(header, 5))}
 	t.nameAt, t.extentAt = take(4*(t.names+1)), take(4*(t.names+1))
 	t.extentList = take(extentSize * t.extents)
 	base, text := take(number(header, 3)), take(number(header, 4))
@@ -162,6 +163,9 @@ func (t *table) removed(fileName string) bool {
 	_, found := slices.BinarySearch(t.removedList, fileName)
 	return found
 }
+
+// version is the repodata_version.
+func (t *table) version() uint32 { return t.format }
 
 // allNames are the names that have records, sorted.
 func (t *table) allNames() []string {
