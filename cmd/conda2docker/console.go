@@ -19,7 +19,8 @@ type console struct {
 	width func() int // of the terminal
 	now   func() time.Time
 
-	mu sync.Mutex // for what is written, and for the stage's text
+	mu      sync.Mutex // for what is written, and for the stage's text
+	current *stage     // the one that runs
 }
 
 // checkProgress refuses what is no way of showing the stages.
@@ -47,6 +48,9 @@ func newConsole(w *os.File, mode string) *console {
 // stage runs one stage and prints its name, what it says of itself, and its time.
 func (c *console) stage(name string, run func(*stage) (string, error)) error {
 	s := &stage{name: name, c: c, start: c.now()}
+	c.mu.Lock()
+	c.current = s
+	c.mu.Unlock()
 	stop := s.tick()
 	said, err := run(s)
 	stop()
@@ -71,6 +75,15 @@ func (c *console) say(format string, args ...any) {
 	defer c.mu.Unlock()
 	c.clear()
 	_, _ = fmt.Fprintf(c.w, format+"\n", args...)
+}
+
+// waiting shows on the line of the stage that runs which server does not answer.
+func (c *console) waiting(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		c.current.text = "waiting for " + host
+	}
 }
 
 // clear removes the live line; the caller holds the lock.

@@ -63,3 +63,15 @@ func TestSettingsNeedAHome(t *testing.T) {
 	require.Equal(t, "/home/x/.cache/conda2docker", s.Cache.Dir)
 	require.Equal(t, defaultCPUBase, s.Bases.CPU)
 }
+
+func TestConsoleWaiting(t *testing.T) {
+	var out bytes.Buffer
+	c := &console{w: &out, width: func() int { return 80 }, now: time.Now}
+	c.waiting("early.example")
+	require.NoError(t, c.stage("resolve", func(s *stage) (string, error) {
+		c.waiting("slow.example")
+		s.draw()
+		return "done", nil
+	}))
+	require.Contains(t, out.String(), "waiting for slow.example")
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/datalayer/conda2docker/cmd/internal/largepages"
 	"github.com/datalayer/conda2docker/conda"
@@ -81,6 +82,10 @@ func (b *build) client(in input) (*fetch.Client, error) {
 	maps.Copy(o.Mirrors, b.settings.Mirrors)
 	o.Offline = o.Offline || b.options.Offline
 	o.UserAgent = "conda2docker/" + version
+	o.Waiting = b.console.waiting
+	o.Retrying = func(err error, pause time.Duration) {
+		b.console.say("warning: %v: it is tried again in %s", err, seconds(pause))
+	}
 	return fetch.New(o)
 }
 

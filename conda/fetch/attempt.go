@@ -48,6 +48,7 @@ func (c *Client) attempt(ctx context.Context, rawURL string, try func(place) err
 		if len(again) == 0 || round >= c.o.Retries || wait > maxWait {
 			return worst
 		}
+		c.o.Retrying(worst, wait)
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}

@@ -47,6 +47,10 @@ type Options struct {
 	ConnectTimeout, ReadTimeout time.Duration
 	// UserAgent is sent with each request; default "conda2docker".
 	UserAgent string
+	// Waiting gets the name of a server that has not answered for two seconds, and Retrying an error, redacted, after which a request is
+	// repeated, and the pause before. Both may be called at once by several requests; nil means no one.
+	Waiting  func(host string)
+	Retrying func(err error, pause time.Duration)
 	// Log gets one debug line per request; nil means none.
 	Log *slog.Logger
 }
@@ -69,6 +73,12 @@ func New(o Options) (*Client, error) {
 	o.UserAgent = cmp.Or(o.UserAgent, "conda2docker")
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Waiting == nil {
+		o.Waiting = func(string) {}
+	}
+	if o.Retrying == nil {
+		o.Retrying = func(error, time.Duration) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -101,6 +111,9 @@ type Request struct {
 	// Limit is how many bytes the body may have at most; 0 means 4 GiB.
 	Limit int64
 }
+
+// waitShown is how long a server is waited for before that is told.
+const waitShown = 2 * time.Second
 
 const defaultLimit = 4 << 30
 
@@ -234,7 +247,9 @@ func (c *Client) do(ctx context.Context, p place, header http.Header) (*http.Res
 		stop()
 		return nil, p.error(err)
 	}
+	patience := time.AfterFunc(min(waitShown, c.o.ReadTimeout/2), func() { c.o.Waiting(p.url.Host) })
 	resp, err := c.http.Do(req)
+	patience.Stop()
 	if err != nil {
 		err = p.error(causeOf(ctx, err))
 		stop()
