@@ -283,7 +283,11 @@ func quickEntry(b []byte) (n int, name []byte, err error) {
 	if value[0] != '"' || bytes.Contains(value, []byte(`"name"`)) {
 		return 0, nil, errSlow
 	}
-	return end + 1, value[1 : 1+bytes.IndexByte(value[1:], '"')], nil
+	name, _, ok := bytes.Cut(value[1:], []byte{'"'})
+	if !ok { // another value has an odd number of quotes too
+		return 0, nil, errSlow
+	}
+	return end + 1, name, nil
 }
 
 // slowEntry finds the end of any entry.
