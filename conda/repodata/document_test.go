@@ -258,7 +258,7 @@ func FuzzRepodata(f *testing.F) {
 		`{"packages":{"a":{"name":null,"version":"1"},"":{"name":"","version":""},"c":{"name":"a","version":1.5,"depends":null}}}`,
 		`{"packages":{"a":{"name":"a","version":"1"}},"packages":{"b":{"name":"a","version":"1"}}}`, `{"packages":[]}`, `{"removed":[1]}`,
 		"{\"packages\":{\"\xf3\":{}}}", `{"packages":{"":{"name":""]}}}`, `{"packages":{"a":{"name":"a"]},"b":{"name":"a","version":"1"}}}`,
-		`{"packages.conda":{"a":{"x":["],"name":"a}`,
+		`{"packages.conda":{"a":{"x":["],"name":"a}`, "{\"packages\":{\"a\"\f:{\"name\":\"a\"}}}",
 	} {
 		f.Add(seed)
 	}

@@ -271,7 +271,7 @@ func quickEntry(b []byte) (n int, name []byte, err error) {
 	}
 	open := bytes.IndexByte(b, '{')
 	key := 1 + bytes.IndexByte(b[1:], '"')
-	if open < key || bytes.IndexByte(b[open+1:], '{') >= 0 || string(bytes.TrimSpace(b[key+1:open])) != ":" {
+	if open < key || bytes.IndexByte(b[open+1:], '{') >= 0 || string(bytes.Trim(b[key+1:open], " \n\t\r")) != ":" {
 		return 0, nil, errSlow
 	}
 	field := []byte(`"name":`)
