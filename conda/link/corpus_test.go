@@ -58,7 +58,7 @@ type linked struct {
 func tree(t *testing.T, archive string, rec *conda.Record, target link.Target) (map[string]linked, link.Package) {
 	t.Helper()
 	got := map[string]linked{}
-	pkg, err := link.Files(t.Context(), archive, rec, target, func(f link.File, r io.Reader) error {
+	pkg, err := link.Linker{}.Files(t.Context(), archive, rec, target, func(f link.File, r io.Reader) error {
 		l := linked{kind: string(f.Type), mode: f.Mode, size: f.Size}
 		if f.Type == link.Regular {
 			h := sha256.New()
@@ -292,7 +292,7 @@ func TestCorpusPackages(t *testing.T) {
 		rel, _ := filepath.Rel(root, path)
 		rec := recordOfArchive(t, path)
 		var pkg link.Package
-		pkg, err = link.Files(t.Context(), path, rec, link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: goldenPython()},
+		pkg, err = link.Linker{}.Files(t.Context(), path, rec, link.Target{Prefix: "/opt/conda", Subdir: conda.Linux64, Python: goldenPython()},
 			func(link.File, io.Reader) error { return nil })
 		if why := refusedPackages[rel]; why != "" {
 			refusedCount++

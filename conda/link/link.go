@@ -113,14 +113,6 @@ type Package struct {
 	Warnings    []string        `json:"warnings,omitempty"`
 }
 
-// Files hands the files that the package puts in the target's prefix to emit, with their final bytes, in archive order; a
-// hard link comes after its target, and what conda renders (entry points) comes last. The reader is nil for anything but a
-// regular file, need not be read to its end, and is valid during the call only. Parent directories are not handed out:
-// only those that the package itself lists, usually empty ones.
-func Files(ctx context.Context, archivePath string, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
-	return Linker{}.Files(ctx, archivePath, rec, t, emit)
-}
-
 // Safety is what happens to a package whose files differ in size or sha256 from its own list of them, by the words of conda's
 // safety_checks. The archive's own sums are the channel's, and are checked when it is fetched; a list that is wrong is a
 // fault of the package's build. conda looks at the sizes, and at sha256 with extra_safety_checks only; here both are always
@@ -144,7 +136,10 @@ type Linker struct {
 	Directories func([]string) error
 }
 
-// Files is the package's function of that name under the linker's options.
+// Files hands the files that the package puts in the target's prefix to emit, with their final bytes, in archive order; a
+// hard link comes after its target, and what conda renders (entry points) comes last. The reader is nil for anything but a
+// regular file, need not be read to its end, and is valid during the call only. Parent directories are not handed out:
+// only those that the package itself lists, usually empty ones.
 func (l Linker) Files(ctx context.Context, archivePath string, rec *conda.Record, t Target, emit func(File, io.Reader) error) (Package, error) {
 	p, err := l.files(ctx, archivePath, rec, t, emit)
 	if err != nil {

@@ -33,7 +33,7 @@ type out struct {
 func linkAll(t *testing.T, p condatest.Package, to link.Target) ([]out, link.Package, error) {
 	t.Helper()
 	var files []out
-	pkg, err := link.Files(t.Context(), p.File(t, t.TempDir()), p.Archive(t).Record, to, func(f link.File, r io.Reader) error {
+	pkg, err := link.Linker{}.Files(t.Context(), p.File(t, t.TempDir()), p.Archive(t).Record, to, func(f link.File, r io.Reader) error {
 		o := out{File: f}
 		if r != nil {
 			b, err := io.ReadAll(r)
@@ -458,22 +458,22 @@ func TestEmit(t *testing.T) {
 	p := condatest.Package{Name: "demo", Files: []condatest.File{{Path: "bin/a", Body: strings.Repeat("x", 1000)}}}
 	path, rec := p.File(t, t.TempDir()), p.Archive(t).Record
 	full := errors.New("disk full")
-	_, err := link.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return full })
+	_, err := link.Linker{}.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return full })
 	require.ErrorIs(t, err, full)
 	require.ErrorContains(t, err, "bin/a")
 
-	want, err := link.Files(t.Context(), path, rec, target(), func(_ link.File, r io.Reader) error {
+	want, err := link.Linker{}.Files(t.Context(), path, rec, target(), func(_ link.File, r io.Reader) error {
 		_, err := io.Copy(io.Discard, r)
 		return err
 	})
 	require.NoError(t, err)
-	got, err := link.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
+	got, err := link.Linker{}.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
 	require.NoError(t, err)
 	require.Equal(t, want, got, "a file need not be read to be known")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = link.Files(ctx, path, rec, target(), func(link.File, io.Reader) error { return nil })
+	_, err = link.Linker{}.Files(ctx, path, rec, target(), func(link.File, io.Reader) error { return nil })
 	require.ErrorIs(t, err, context.Canceled)
 
 	_, err = link.Linker{Limits: archive.Limits{FileBytes: 999}}.Files(t.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })

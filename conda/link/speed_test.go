@@ -30,7 +30,7 @@ func TestMemory(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, a.Bytes, 0o600))
 		before := live()
 		var most uint64
-		_, err := link.Files(t.Context(), path, a.Record, target(), func(_ link.File, r io.Reader) error {
+		_, err := link.Linker{}.Files(t.Context(), path, a.Record, target(), func(_ link.File, r io.Reader) error {
 			buf := make([]byte, 1<<20)
 			for n := 0; ; n++ {
 				_, err := io.ReadFull(r, buf)
@@ -70,7 +70,7 @@ func BenchmarkSmallText(b *testing.B) {
 	path, rec := p.File(b, b.TempDir()), p.Archive(b).Record
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := link.Files(b.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
+		_, err := link.Linker{}.Files(b.Context(), path, rec, target(), func(link.File, io.Reader) error { return nil })
 		require.NoError(b, err)
 	}
 }
@@ -95,7 +95,7 @@ func BenchmarkFiles(b *testing.B) {
 			b.SetBytes(int64(len(files)) << 20)
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := link.Files(b.Context(), path, a.Record, target(), func(link.File, io.Reader) error { return nil })
+				_, err := link.Linker{}.Files(b.Context(), path, a.Record, target(), func(link.File, io.Reader) error { return nil })
 				require.NoError(b, err)
 			}
 		})
