@@ -1,70 +1,53 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
+	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/condatest"
+	"github.com/datalayer/conda2docker/conda/version"
 )
 
 // puzzle is a channel and a request that are made to be hard.
 type puzzle struct {
 	name    string
-	records map[string]puzzleRecord // by file name
+	records []*conda.Record
 	request []string
 }
 
-// puzzleRecord is a record as repodata.json has it (CEP 36).
-type puzzleRecord struct {
-	Name        string   `json:"name"`
-	Version     string   `json:"version"`
-	Build       string   `json:"build"`
-	BuildNumber int      `json:"build_number"`
-	Depends     []string `json:"depends"`
-	Constrains  []string `json:"constrains,omitempty"`
-	Timestamp   int64    `json:"timestamp,omitempty"`
-	Subdir      string   `json:"subdir"`
-	NoArch      string   `json:"noarch"`
-	SHA256      string   `json:"sha256"`
-	MD5         string   `json:"md5"`
-	Size        int64    `json:"size"`
-}
-
-func (p *puzzle) add(r puzzleRecord) {
-	if p.records == nil {
-		p.records = map[string]puzzleRecord{}
-	}
-	if r.Build == "" {
-		r.Build = "0"
-	}
-	if r.Depends == nil {
-		r.Depends = []string{}
-	}
-	r.Subdir, r.NoArch, r.Size = "noarch", "generic", 1
-	file := r.Name + "-" + r.Version + "-" + r.Build + ".conda"
+// add adds a noarch record, whose sums are its number.
+func (p *puzzle) add(r conda.Record) {
+	r.Build = cmp.Or(r.Build, "0")
+	r.FileName = string(r.Name) + "-" + r.Version.String() + "-" + r.Build + string(condatest.Conda)
+	r.Subdir, r.NoArch, r.Size = conda.NoArchSubdir, conda.NoArchGeneric, 1
 	r.SHA256 = fmt.Sprintf("%064x", len(p.records)+1)
 	r.MD5 = r.SHA256[32:]
-	p.records[file] = r
+	p.records = append(p.records, &r)
 }
+
+// number is a version that is one.
+func number(n int) version.Version { return version.MustParse(strconv.Itoa(n)) }
 
 // write makes a channel of it.
 func (p *puzzle) write(dir string) error {
-	for subdir, records := range map[string]map[string]puzzleRecord{"noarch": p.records, "linux-64": {}} {
-		text, err := json.Marshal(map[string]any{
-			"info": map[string]string{"subdir": subdir}, "packages": map[string]any{}, "packages.conda": records,
-		})
+	for subdir, records := range map[conda.Subdir][]*conda.Record{conda.NoArchSubdir: p.records, conda.Linux64: nil} {
+		text, err := condatest.RepodataJSON(subdir, records)
 		if err != nil {
 			return err
 		}
-		if err := os.MkdirAll(filepath.Join(dir, subdir), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(dir, string(subdir)), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, subdir, "repodata.json"), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, string(subdir), "repodata.json"), text, 0o644); err != nil {
 			return err
 		}
 	}
@@ -75,17 +58,17 @@ func (p *puzzle) write(dir string) error {
 func manyBuilds() puzzle {
 	p := puzzle{name: "a name with 5,000 builds", request: []string{"many", "two <60"}}
 	for i := range 5000 {
-		p.add(puzzleRecord{
-			Name: "many", Version: "1", Build: fmt.Sprintf("h%d", i), Timestamp: int64(i) + 1,
+		p.add(conda.Record{
+			Name: "many", Version: number(1), Build: fmt.Sprintf("h%d", i), Timestamp: int64(i) + 1,
 			Depends:    []string{fmt.Sprintf("one >=%d", i%70), fmt.Sprintf("two >=%d", i%110)},
 			Constrains: []string{fmt.Sprintf("three !=%d", i%50)},
 		})
 	}
 	for i := range 100 {
-		v := fmt.Sprint(i)
-		p.add(puzzleRecord{Name: "one", Version: v, Depends: []string{"many"}})
-		p.add(puzzleRecord{Name: "two", Version: v, Depends: []string{"three", "one"}})
-		p.add(puzzleRecord{Name: "three", Version: v, Depends: []string{"many"}})
+		v := number(i)
+		p.add(conda.Record{Name: "one", Version: v, Depends: []string{"many"}})
+		p.add(conda.Record{Name: "two", Version: v, Depends: []string{"three", "one"}})
+		p.add(conda.Record{Name: "three", Version: v, Depends: []string{"many"}})
 	}
 	return p
 }
@@ -99,8 +82,8 @@ func circles() puzzle {
 			if i == 299 && v > 3 {
 				next = v + 1
 			}
-			p.add(puzzleRecord{
-				Name: fmt.Sprintf("p%d", i), Version: fmt.Sprint(v),
+			p.add(conda.Record{
+				Name: conda.PackageName(fmt.Sprintf("p%d", i)), Version: number(v),
 				Depends: []string{fmt.Sprintf("p%d ==%d", (i+1)%300, next), fmt.Sprintf("p%d >=%d", (i+7)%300, v/2)},
 			})
 		}
@@ -113,15 +96,16 @@ func clauses() puzzle {
 	p := puzzle{name: "860 random clauses of 200 variables"}
 	r := rand.New(rand.NewPCG(1, 200)) //nolint:gosec // it is to be the same each time
 	for i := range 200 {
-		p.add(puzzleRecord{Name: fmt.Sprintf("variable%d", i), Version: "0"})
-		p.add(puzzleRecord{Name: fmt.Sprintf("variable%d", i), Version: "1"})
+		name := conda.PackageName(fmt.Sprintf("variable%d", i))
+		p.add(conda.Record{Name: name, Version: number(0)})
+		p.add(conda.Record{Name: name, Version: number(1)})
 	}
 	for i := range 860 {
 		name := fmt.Sprintf("clause%d", i)
 		p.request = append(p.request, name)
 		for k := range 3 {
-			p.add(puzzleRecord{
-				Name: name, Version: fmt.Sprint(k), Depends: []string{fmt.Sprintf("variable%d ==%d", r.IntN(200), r.IntN(2))},
+			p.add(conda.Record{
+				Name: conda.PackageName(name), Version: number(k), Depends: []string{fmt.Sprintf("variable%d ==%d", r.IntN(200), r.IntN(2))},
 			})
 		}
 	}
@@ -135,12 +119,22 @@ func sudoku(corpus string) (puzzle, error) {
 	if err != nil {
 		return p, err
 	}
-	var doc struct{ Packages map[string]puzzleRecord }
+	var doc struct {
+		Packages map[string]struct {
+			Name, Version, Build string
+			Depends              []string
+		}
+	}
 	if err := json.Unmarshal(text, &doc); err != nil {
 		return p, err
 	}
-	for _, r := range doc.Packages {
-		p.add(r)
+	for _, file := range slices.Sorted(maps.Keys(doc.Packages)) {
+		r := doc.Packages[file]
+		v, err := version.Parse(r.Version)
+		if err != nil {
+			return p, err
+		}
+		p.add(conda.Record{Name: conda.PackageName(r.Name), Version: v, Build: r.Build, Depends: r.Depends})
 		if !slices.Contains(p.request, r.Name) {
 			p.request = append(p.request, r.Name)
 		}

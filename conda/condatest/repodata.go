@@ -1,6 +1,7 @@
 package condatest
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -10,13 +11,15 @@ import (
 // channelFiles are the files of a channel, by path: the archives, and each subdir's repodata.
 func channelFiles(archives []Archive, shards *Shards) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	subdirs := map[conda.Subdir][]Archive{conda.NoArchSubdir: nil} // a channel is one that has noarch
+	subdirs := map[conda.Subdir][]*conda.Record{conda.NoArchSubdir: nil} // a channel is one that has noarch
 	for _, a := range archives {
-		subdirs[a.Record.Subdir] = append(subdirs[a.Record.Subdir], a)
+		r := *a.Record
+		r.FileName = a.FileName
+		subdirs[r.Subdir] = append(subdirs[r.Subdir], &r)
 		files[string(a.Record.Subdir)+"/"+a.FileName] = a.Bytes
 	}
-	for subdir, of := range subdirs {
-		plain, err := repodataJSON(subdir, of)
+	for subdir, records := range subdirs {
+		plain, err := RepodataJSON(subdir, records)
 		if err != nil {
 			return nil, err
 		}
@@ -29,7 +32,7 @@ func channelFiles(archives []Archive, shards *Shards) (map[string][]byte, error)
 			return nil, err
 		}
 		if shards != nil {
-			if err := shards.addShards(files, subdir, of); err != nil {
+			if err := shards.addShards(files, subdir, records); err != nil {
 				return nil, err
 			}
 		}
@@ -37,21 +40,25 @@ func channelFiles(archives []Archive, shards *Shards) (map[string][]byte, error)
 	return files, nil
 }
 
-// repodataJSON is the index of one subdir (CEP 36); its entries are sorted by file name, as conda-index does.
-func repodataJSON(subdir conda.Subdir, archives []Archive) ([]byte, error) {
+// RepodataJSON is the index of one subdir (CEP 36): the records by their file names, sorted, as conda-index does.
+func RepodataJSON(subdir conda.Subdir, records []*conda.Record) ([]byte, error) {
 	packages, packagesConda := map[string]indexJSON{}, map[string]indexJSON{}
-	for _, a := range archives {
-		if strings.HasSuffix(a.FileName, string(TarBz2)) {
-			packages[a.FileName] = newIndexJSON(a.Record)
+	for _, r := range records {
+		if strings.HasSuffix(r.FileName, string(TarBz2)) {
+			packages[r.FileName] = newIndexJSON(r)
 		} else {
-			packagesConda[a.FileName] = newIndexJSON(a.Record)
+			packagesConda[r.FileName] = newIndexJSON(r)
 		}
 	}
-	return json.Marshal(struct {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false) // rattler reads no escaped dependencies
+	err := e.Encode(struct {
 		Info          map[string]string    `json:"info"`
 		Packages      map[string]indexJSON `json:"packages"`
 		PackagesConda map[string]indexJSON `json:"packages.conda"`
 		Removed       []string             `json:"removed"`
 		Version       int                  `json:"repodata_version"`
 	}{map[string]string{"subdir": string(subdir)}, packages, packagesConda, []string{}, 1})
+	return body.Bytes(), err
 }

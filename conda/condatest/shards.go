@@ -102,14 +102,14 @@ func appendMsgpack(b []byte, v any) []byte {
 }
 
 // addShards adds a subdir's shards, and their index, to a channel's files.
-func (s Shards) addShards(files map[string][]byte, subdir conda.Subdir, archives []Archive) error {
+func (s Shards) addShards(files map[string][]byte, subdir conda.Subdir, records []*conda.Record) error {
 	index := shardIndex{subdir: string(subdir), base: s.BaseURL, shards: cmp.Or(s.ShardsBaseURL, "./shards/")}
-	names := map[string][]Archive{}
-	for _, a := range archives {
-		names[string(a.Record.Name)] = append(names[string(a.Record.Name)], a)
+	names := map[string][]*conda.Record{}
+	for _, r := range records {
+		names[string(r.Name)] = append(names[string(r.Name)], r)
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		plain, err := repodataJSON(subdir, names[name])
+		plain, err := RepodataJSON(subdir, names[name])
 		if err != nil {
 			return err
 		}

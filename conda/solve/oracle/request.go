@@ -11,6 +11,7 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/fetch"
 	"github.com/datalayer/conda2docker/conda/repodata"
+	"github.com/datalayer/conda2docker/conda/version"
 )
 
 // world is some channels, as both solvers read them.
@@ -114,18 +115,19 @@ func generate(c *channels, r *rand.Rand, name string, constrains bool) error {
 		return n + []string{"", "", " >=" + v, " >=" + v, " <" + v, " " + v + ".*", " >=" + v + ",<3", " !=" + v, " ==" + v}[r.IntN(9)]
 	}
 	for _, subdir := range platforms {
-		var entries []entry
+		var records []*conda.Record
 		for i := range count {
 			for j := range r.IntN(9) {
-				e := entry{
-					Name: fmt.Sprintf("p%d", i), Version: versions[r.IntN(len(versions))], Build: fmt.Sprintf("h%x_%d", r.IntN(1<<16), j),
-					BuildNumber: int64(r.IntN(3)), Timestamp: int64(r.IntN(5)) * 1_700_000_000_000, Depends: []string{},
+				e := &conda.Record{
+					Name: conda.PackageName(fmt.Sprintf("p%d", i)), Version: version.MustParse(versions[r.IntN(len(versions))]),
+					Build:       fmt.Sprintf("h%x_%d", r.IntN(1<<16), j),
+					BuildNumber: int64(r.IntN(3)), Timestamp: int64(r.IntN(5)) * 1_700_000_000_000,
 				}
 				if subdir == conda.NoArchSubdir {
-					e.NoArch = "generic"
+					e.NoArch = conda.NoArchGeneric
 				}
 				if r.IntN(10) == 0 {
-					e.TrackFeatures = "feature" + strings.Repeat(" other", r.IntN(2))
+					e.TrackFeatures = []string{"feature", "other"}[:1+r.IntN(2)]
 				}
 				for range r.IntN(4) {
 					e.Depends = append(e.Depends, ask())
@@ -136,10 +138,10 @@ func generate(c *channels, r *rand.Rand, name string, constrains bool) error {
 				if constrains && r.IntN(4) == 0 {
 					e.Constrains = append(e.Constrains, ask())
 				}
-				entries = append(entries, e)
+				records = append(records, e)
 			}
 		}
-		if err := c.add(name, string(subdir), entries, true); err != nil {
+		if err := c.add(name, subdir, records); err != nil {
 			return err
 		}
 	}

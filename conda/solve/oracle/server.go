@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/condatest"
 )
 
 // target is the virtual packages that all requests are made with.
@@ -79,50 +79,25 @@ func unpack(packed []byte) ([]byte, bool) {
 	return body, err == nil
 }
 
-// entry is one record of a repodata.json.
-type entry struct {
-	Name          string   `json:"name"`
-	Version       string   `json:"version"`
-	Build         string   `json:"build"`
-	BuildNumber   int64    `json:"build_number"`
-	Depends       []string `json:"depends"`
-	Constrains    []string `json:"constrains,omitempty"`
-	TrackFeatures string   `json:"track_features,omitempty"`
-	NoArch        string   `json:"noarch,omitempty"`
-	Subdir        string   `json:"subdir"`
-	Timestamp     int64    `json:"timestamp,omitempty"`
-	SHA256        string   `json:"sha256"`
-	MD5           string   `json:"md5"`
-	Size          int64    `json:"size"`
-}
-
 // add publishes a channel's subdir; archives are named as Conda names them.
-func (c *channels) add(name, subdir string, entries []entry, twins bool) error {
-	doc := struct {
-		Info     map[string]string `json:"info"`
-		Packages map[string]entry  `json:"packages"`
-		Conda    map[string]entry  `json:"packages.conda"`
-	}{map[string]string{"subdir": subdir}, map[string]entry{}, map[string]entry{}}
-	for i, e := range entries {
-		e.Subdir, e.MD5 = subdir, strings.Repeat("0", 32)
-		stem := e.Name + "-" + e.Version + "-" + e.Build
-		e.SHA256 = fmt.Sprintf("%064x", hash(name+subdir+stem))
-		if twins && i%7 == 3 {
-			doc.Packages[stem+".tar.bz2"] = e
+func (c *channels) add(name string, subdir conda.Subdir, records []*conda.Record) error {
+	var all []*conda.Record
+	for i, r := range records {
+		stem := string(r.Name) + "-" + r.Version.String() + "-" + r.Build
+		r.Subdir, r.MD5, r.SHA256 = subdir, strings.Repeat("0", 32), fmt.Sprintf("%064x", hash(name+string(subdir)+stem))
+		old := *r
+		r.FileName, old.FileName = stem+string(condatest.Conda), stem+string(condatest.TarBz2)
+		if i%7 == 3 || i%11 == 5 {
+			all = append(all, &old)
 		}
-		if twins && i%11 == 5 {
-			doc.Packages[stem+".tar.bz2"] = e
-		} else {
-			doc.Conda[stem+".conda"] = e
+		if i%11 != 5 {
+			all = append(all, r)
 		}
 	}
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false) // rattler reads no escaped dependencies
-	err := enc.Encode(doc)
+	body, err := condatest.RepodataJSON(subdir, all)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.bodies["/"+name+"/"+subdir+"/repodata.json"] = body.Bytes()
+	c.bodies["/"+name+"/"+string(subdir)+"/repodata.json"] = body
 	return err
 }
 

@@ -2,13 +2,13 @@ package rattler
 
 import (
 	"context"
-	"encoding/json"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/condatest"
 )
 
 // virtualChannel is a channel on loopback in which rattler finds virtual packages.
@@ -19,22 +19,20 @@ type virtualChannel struct {
 
 // serveVirtual serves the packages as noarch ones.
 func serveVirtual(ctx context.Context, packages []conda.VirtualPackage) (*virtualChannel, error) {
-	records := map[string]any{}
-	for _, v := range packages {
-		records[string(v.Name)+"-"+v.Version.String()+"-"+v.Build+".conda"] = map[string]any{
-			"name": v.Name, "version": v.Version.String(), "build": v.Build, "build_number": 0, "depends": []string{},
-			"subdir": "noarch", "noarch": "generic", "size": 0, "md5": strings.Repeat("0", 32), "sha256": strings.Repeat("0", 64),
-		}
+	records := make([]*conda.Record, len(packages))
+	for i, v := range packages {
+		r := *v.Record()
+		r.FileName = string(r.Name) + "-" + r.Version.String() + "-" + r.Build + string(condatest.Conda)
+		r.Subdir, r.NoArch, r.MD5, r.SHA256 = conda.NoArchSubdir, conda.NoArchGeneric, strings.Repeat("0", 32), strings.Repeat("0", 64)
+		records[i] = &r
 	}
 	bodies := map[string][]byte{}
-	for subdir, of := range map[string]map[string]any{"noarch": records, "linux-64": {}} {
-		body, err := json.Marshal(map[string]any{
-			"info": map[string]string{"subdir": subdir}, "packages": map[string]any{}, "packages.conda": of,
-		})
+	for subdir, of := range map[conda.Subdir][]*conda.Record{conda.NoArchSubdir: records, conda.Linux64: nil} {
+		body, err := condatest.RepodataJSON(subdir, of)
 		if err != nil {
 			return nil, err
 		}
-		bodies["/virtual/"+subdir+"/repodata.json"] = body
+		bodies["/virtual/"+string(subdir)+"/repodata.json"] = body
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
