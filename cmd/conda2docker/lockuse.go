@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,21 +153,13 @@ func (b *build) strays(l *lock.Lock, s conda.Subdir, in input, specs []matchspec
 			channels = append(channels, found...)
 		}
 	}
-	mirrors := maps.Clone(in.conda.Mirrors)
-	if mirrors == nil {
-		mirrors = map[string][]string{}
+	client, err := b.client(in)
+	if err != nil {
+		return nil, err
 	}
-	maps.Copy(mirrors, b.settings.Mirrors)
 	for _, c := range slices.Clone(channels) {
-		for prefix, places := range mirrors {
-			rest, ok := strings.CutPrefix(c.URL+"/", strings.TrimRight(prefix, "/")+"/")
-			if !ok {
-				continue
-			}
-			for _, place := range places {
-				at := strings.TrimRight(strings.TrimRight(place, "/")+"/"+rest, "/")
-				channels = append(channels, conda.Channel{Name: at, URL: at})
-			}
+		for _, at := range client.Places(c.URL) {
+			channels = append(channels, conda.Channel{Name: at, URL: at})
 		}
 	}
 	return l.Strays(s, refs, channels, specs, in.categories()...)
