@@ -17,6 +17,7 @@ import (
 	"github.com/datalayer/conda2docker/conda/matchspec"
 	"github.com/datalayer/conda2docker/conda/repodata"
 	"github.com/datalayer/conda2docker/conda/solve"
+	"github.com/datalayer/conda2docker/conda/solve/oracle/rattler"
 )
 
 // once is what a process that resolves one request says of itself.
@@ -85,19 +86,11 @@ func open(ctx context.Context, urls []string, cache string) (*repodata.Index, er
 	return repodata.Open(ctx, o)
 }
 
-// systemFacts are the virtual packages that all are asked with.
-func systemFacts() []string {
-	return []string{"__glibc=2.36", "__linux=6.1", "__unix=0", "__archspec=1=x86_64_v3"}
-}
-
 func newRequest(specs []string) (solve.Request, error) {
-	var r solve.Request
-	for _, f := range systemFacts() {
-		v, err := conda.ParseVirtualPackage(f)
-		if err != nil {
-			return r, err
-		}
-		r.Virtual = append(r.Virtual, v)
+	virtual, err := rattler.Target()
+	r := solve.Request{Virtual: virtual}
+	if err != nil {
+		return r, err
 	}
 	for _, s := range specs {
 		spec, err := matchspec.Parse(s)

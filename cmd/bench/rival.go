@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/solve/oracle/rattler"
 )
 
@@ -16,15 +15,11 @@ const patience = 30 * time.Second
 
 // startRival starts rattler with the facts that all are asked with.
 func (b *bench) startRival(ctx context.Context) (*rattler.Solver, error) {
-	o := rattler.Options{Dir: filepath.Join(filepath.Dir(b.dir), "oracle")}
-	for _, f := range systemFacts() {
-		v, err := conda.ParseVirtualPackage(f)
-		if err != nil {
-			return nil, err
-		}
-		o.Virtual = append(o.Virtual, v)
+	virtual, err := rattler.Target()
+	if err != nil {
+		return nil, err
 	}
-	return rattler.New(ctx, o)
+	return rattler.New(ctx, rattler.Options{Dir: filepath.Join(filepath.Dir(b.dir), "oracle"), Virtual: virtual})
 }
 
 // rivalProcess is how long a new process of rattler's takes from its start to its answer.

@@ -69,7 +69,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	virtual, err := target()
+	virtual, err := rattler.Target()
 	if err != nil {
 		return err
 	}

@@ -17,19 +17,6 @@ import (
 	"github.com/datalayer/conda2docker/conda/condatest"
 )
 
-// target is the virtual packages that all requests are made with.
-func target() ([]conda.VirtualPackage, error) {
-	var out []conda.VirtualPackage
-	for _, s := range []string{"__glibc=2.36", "__linux=6.1", "__unix=0", "__archspec=1=x86_64_v3"} {
-		v, err := conda.ParseVirtualPackage(s)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, nil
-}
-
 // channels serves repodata on loopback, to both solvers. They take it for what is below conda.Alias, so that specs can name
 // channels as people do.
 type channels struct {

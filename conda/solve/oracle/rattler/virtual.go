@@ -11,6 +11,19 @@ import (
 	"github.com/datalayer/conda2docker/conda/condatest"
 )
 
+// Target is the virtual packages that the recorded answers, and all that are compared with rattler's, are asked for with.
+func Target() ([]conda.VirtualPackage, error) {
+	var out []conda.VirtualPackage
+	for _, s := range []string{"__glibc=2.36", "__linux=6.1", "__unix=0", "__archspec=1=x86_64_v3"} {
+		v, err := conda.ParseVirtualPackage(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
 // virtualChannel is a channel on loopback in which rattler finds virtual packages.
 type virtualChannel struct {
 	url    string
