@@ -166,15 +166,14 @@ func (d *detective) refute(ctx context.Context, requires []cdcl.Set, steps int) 
 	case errors.As(err, &out.crowd):
 		out.blamed = d.specsOf(requires)
 		return out, nil
+	case err != nil:
+		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
 	}
-	return nil, err
+	return nil, nil //nolint:nilnil // there is a solution
 }
 
 // specsOf is the sets of the request's specs among these; the others are of virtual packages.
-func (d *detective) specsOf(requires []cdcl.Set) []cdcl.Set {
-	virtual := d.virtual()
-	return slices.DeleteFunc(slices.Clone(requires), func(s cdcl.Set) bool { return slices.Contains(virtual, s) })
-}
+func (d *detective) specsOf(requires []cdcl.Set) []cdcl.Set { return without(requires, d.virtual()) }
 
 // missing is the request's specs whose names no channel has; these need no search.
 func (d *detective) missing() []cdcl.Set {
@@ -194,13 +193,10 @@ func (d *detective) mend() {
 // another is a proof that what is left of the specs has no solution either, or nil where it has one, or that is not known soon.
 func (d *detective) another(ctx context.Context, left []cdcl.Set) (*refutation, error) {
 	proof, err := d.refute(ctx, left, checkSteps)
-	switch {
-	case errors.Is(err, cdcl.ErrLimit):
+	if errors.Is(err, cdcl.ErrLimit) {
 		return nil, nil //nolint:nilnil // what is told already is enough
-	case err != nil:
-		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
 	}
-	return proof, nil
+	return proof, err
 }
 
 func (d *detective) virtual() []cdcl.Set { return d.pool.root.requires[:len(d.pool.request.Virtual)] }
@@ -208,27 +204,18 @@ func (d *detective) virtual() []cdcl.Set { return d.pool.root.requires[:len(d.po
 // proof is a refutation that does not rest on records whose dependencies cannot be read. It takes these to depend
 // on nothing: if there is a solution then, nothing is proven.
 func (d *detective) proof(ctx context.Context) (*refutation, error) {
-	broken := false
-	for i := range d.problem.Solvables {
-		broken = broken || d.problem.Solvables[i].Broken
-	}
+	broken := slices.ContainsFunc(d.problem.Solvables, func(p cdcl.Package) bool { return p.Broken })
 	unproven, err := d.refute(ctx, d.problem.Requires, d.budget.Steps)
 	if errors.Is(err, cdcl.ErrLimit) && !broken {
 		return &refutation{blamed: d.specsOf(d.problem.Requires)}, nil // it was proven already, with fewer candidates
 	}
-	if err != nil {
-		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
-	}
-	if !broken {
-		return unproven, nil
+	if err != nil || !broken {
+		return unproven, err
 	}
 	d.mend()
 	proven, err := d.refute(ctx, d.problem.Requires, d.budget.Steps)
-	if err != nil {
-		return nil, fmt.Errorf("explaining why there is no solution: %w", err)
-	}
-	if proven != nil {
-		return proven, nil
+	if err != nil || proven != nil {
+		return proven, err
 	}
 	return nil, d.undecided(unproven)
 }
@@ -264,10 +251,7 @@ func (d *detective) minimise(ctx context.Context, r *refutation) (*refutation, e
 		if errors.Is(err, cdcl.ErrLimit) {
 			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("explaining why there is no solution: %w", err)
-		}
-		return nil
+		return err
 	}
 	if r.crowd != nil {
 		err := try(slices.DeleteFunc(slices.Clone(r.blamed), func(s cdcl.Set) bool { return !slices.Contains(r.crowd.Sets, s) }))

@@ -111,7 +111,7 @@ func Solve(ctx context.Context, p *Problem, b *Budget) ([]Solvable, error) {
 		first = min(first, b.Crowd)
 	}
 	chosen, err := s.searchFor(ctx, first, b)
-	if err != ErrLimit || b.Steps <= 0 { //nolint:errorlint // it is never wrapped in this package
+	if !errors.Is(err, ErrLimit) || b.Steps <= 0 {
 		return chosen, err
 	}
 	if crowd, err := p.crowd(ctx, b); err != nil {

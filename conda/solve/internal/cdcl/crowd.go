@@ -2,6 +2,7 @@ package cdcl
 
 import (
 	"context"
+	"errors"
 	"slices"
 )
 
@@ -20,7 +21,8 @@ func (c *Crowd) Error() string {
 // must is a set of which a solvable has to be chosen, whatever else is.
 type must struct {
 	set     Set
-	options []int // numbers in crowding.options, of those that are still possible
+	open    []variable // its solvables that are still possible
+	options []int      // their numbers in crowding.options
 }
 
 // crowding looks for a crowd among what must be chosen.
@@ -58,7 +60,7 @@ func (p *Problem) crowd(ctx context.Context, b *Budget) (*Crowd, error) {
 }
 
 func ignoreLimit(err error) error {
-	if err == ErrLimit { //nolint:errorlint // it is never wrapped in this package
+	if errors.Is(err, ErrLimit) {
 		return nil
 	}
 	return err
@@ -70,36 +72,29 @@ const maxOptions = 4096
 // collect finds what must be chosen and is not yet: what the root and what follows from it requires.
 func (c *crowding) collect() {
 	known := map[Name]bool{}
-	var sets [][]variable
 	c.trail.requirers(func(number int32) bool {
 		for _, r := range c.requirementsOf(number) {
 			if set := c.p.Sets[r.set]; !known[set.Name] {
 				if open, met := c.undecided(set); !met {
 					known[set.Name] = true
-					c.musts = append(c.musts, must{set: r.set, options: make([]int, len(open))})
-					sets = append(sets, open)
+					c.musts = append(c.musts, must{set: r.set, open: open})
 				}
 			}
 		}
 		return true
 	})
-	order := make([]int, len(sets))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return len(sets[a]) - len(sets[b]) })
-	musts := make([]must, 0, len(order))
-	for _, i := range order {
-		if len(c.options)+len(sets[i]) > maxOptions {
+	slices.SortStableFunc(c.musts, func(a, b must) int { return len(a.open) - len(b.open) })
+	for i := range c.musts {
+		m := &c.musts[i]
+		if len(c.options)+len(m.open) > maxOptions {
+			c.musts = c.musts[:i]
 			break
 		}
-		for j, v := range sets[i] {
-			c.musts[i].options[j] = len(c.options)
+		for _, v := range m.open {
+			m.options = append(m.options, len(c.options))
 			c.options = append(c.options, v)
 		}
-		musts = append(musts, c.musts[i])
 	}
-	c.musts = musts
 }
 
 // undecided is the solvables of a set that can still be chosen, and whether one is chosen already.
