@@ -117,8 +117,6 @@ func (m *scaleMaker) build(version string, number int, t float64) {
 				fmt.Sprintf("python >=3.%d,<3.%d.0a0", minor, minor+1), fmt.Sprintf("python_abi 3.%d.* *_cp3%d", minor, minor),
 			})
 		}
-	case kindData:
-		m.add(version, m.hash("h", number), number, t, nil)
 	default:
 		m.add(version, m.hash("h", number), number, t, nil)
 	}
@@ -131,10 +129,7 @@ func (m *scaleMaker) hash(prefix string, number int) string {
 
 // add makes a record that was built at a time, and depends on what its package does and on some more.
 func (m *scaleMaker) add(version, build string, number int, t float64, depends []string) {
-	shape := m.w.shapes[0]
-	if m.p.kind.subdir() == conda.NoArchSubdir {
-		shape = m.w.shapes[1]
-	}
+	shape := m.w.shape(m.p)
 	for _, d := range m.p.depends {
 		if d.since <= t {
 			depends = append(depends, d.text(t))

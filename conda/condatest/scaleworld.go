@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/datalayer/conda2docker/conda"
 )
@@ -288,13 +289,15 @@ func (w *scaleWorld) add(r *rand.Rand, name string, kind scaleKind, records int)
 	return p
 }
 
+// shape is that of the package's subdir.
+func (w *scaleWorld) shape(p *scalePackage) scaleShape {
+	return w.shapes[slices.IndexFunc(w.shapes, func(s scaleShape) bool { return s.subdir == p.kind.subdir() })]
+}
+
 // connect chooses what a package depends on. Few packages are wanted by many: libgcc by 79 % of the records in linux-64.
 func (w *scaleWorld) connect(p *scalePackage) {
 	r := w.random(p, 2)
-	shape := w.shapes[0]
-	if p.kind.subdir() == conda.NoArchSubdir {
-		shape = w.shapes[1]
-	}
+	shape := w.shape(p)
 	count := int(quantile(shape.depends, r.Float64()))
 	if p.application {
 		count = applicationDepends
@@ -340,11 +343,7 @@ func (w *scaleWorld) choose(r *rand.Rand, p *scalePackage, from []*scalePackage,
 		if on.kind.subdir() == conda.Linux64 && p.kind.subdir() == conda.NoArchSubdir && r.IntN(2) == 0 {
 			continue
 		}
-		known := false
-		for _, d := range p.depends {
-			known = known || d.on == on
-		}
-		if !known {
+		if !slices.ContainsFunc(p.depends, func(d scaleDepend) bool { return d.on == on }) {
 			p.depends = append(p.depends, scaleDepend{on: on, style: w.style(r, on), since: max(0, 1.5*r.Float64()-0.9)})
 		}
 	}
