@@ -36,11 +36,7 @@ func (e entry) source(ctx context.Context, s state, store func(state) error) (so
 	}
 	defer f.Close()
 	if s.Variant == shardsVariant {
-		b, err := io.ReadAll(io.LimitReader(f, shardIndexLimit))
-		if err != nil {
-			return nil, err
-		}
-		return e.shards(b)
+		return e.shards(f)
 	}
 	p, err := e.read(ctx, f, s, func() (packFile, error) {
 		if store == nil {
@@ -81,8 +77,12 @@ type located struct {
 func (l located) baseURL() string { return l.base }
 
 // shards reads an index, with the folder of the cache that its shards go to.
-func (e entry) shards(body []byte) (source, error) {
-	x, err := openShards(body, e.url)
+func (e entry) shards(body io.Reader) (source, error) {
+	packed, err := io.ReadAll(io.LimitReader(body, shardIndexLimit))
+	if err != nil {
+		return nil, err
+	}
+	x, err := openShards(packed, e.url)
 	if err != nil {
 		return nil, err
 	}
@@ -169,11 +169,7 @@ func (e entry) openFile(ctx context.Context, s, old state) (source, error) {
 
 func (e entry) readFile(ctx context.Context, s state, resp *fetch.Response) (source, error) {
 	if s.Variant == shardsVariant {
-		b, err := io.ReadAll(io.LimitReader(resp.Body, shardIndexLimit))
-		if err != nil {
-			return nil, err
-		}
-		return e.shards(b)
+		return e.shards(resp.Body)
 	}
 	s.Size = resp.Size
 	unlock := func() {}

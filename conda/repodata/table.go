@@ -122,15 +122,7 @@ func (t *table) name(i int) string { return t.text[number(t.nameAt, i):number(t.
 
 // search is the number of a name.
 func (t *table) search(name string) (int, bool) {
-	return sort.Find(t.names, func(i int) int {
-		switch n := t.name(i); {
-		case name < n:
-			return -1
-		case name > n:
-			return 1
-		}
-		return 0
-	})
+	return sort.Find(t.names, func(i int) int { return cmp.Compare(name, t.name(i)) })
 }
 
 func (t *table) has(name string) bool {
