@@ -35,6 +35,7 @@ func rattlersMeanings(specs []string) []string {
 
 var (
 	nameAndRest = regexp.MustCompile(`^((?:\S+::)?[A-Za-z0-9_.-]+)\s*(.*)$`)
+	term        = regexp.MustCompile(`[,|]|[^,|]+`)
 	prefixTerm  = regexp.MustCompile(`^(?:=([^=*]+?)(?:\.?\*)?|([^=<>!~*]+?)\.?\*)$`)
 )
 
@@ -54,7 +55,7 @@ func rattlersMeaning(spec string) string {
 			}
 		}
 	}
-	terms := regexp.MustCompile(`[,|]|[^,|]+`).FindAllString(version, -1)
+	terms := term.FindAllString(version, -1)
 	changed := false
 	for i, t := range terms {
 		if p := prefixTerm.FindStringSubmatch(t); p != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -34,17 +33,8 @@ func openWorld(ctx context.Context, client *fetch.Client, names ...string) (*wor
 	if w.index, err = repodata.Open(ctx, repodata.Options{Channels: w.channels, Subdirs: platforms, Client: client}); err != nil {
 		return nil, err
 	}
-	all, err := w.index.Names(ctx)
-	w.names = slices.Sorted(maps.Keys(setOf(all)))
+	w.names, err = w.index.Names(ctx)
 	return w, err
-}
-
-func setOf(names []conda.PackageName) map[conda.PackageName]bool {
-	out := map[conda.PackageName]bool{}
-	for _, n := range names {
-		out[n] = true
-	}
-	return out
 }
 
 // specs makes up to eight random MatchSpecs about names of the world.
