@@ -25,22 +25,31 @@ func (Netrc) GoString() string { return hidden }
 
 // ReadNetrc reads the file that $NETRC names, or else ~/.netrc, which may be missing.
 func ReadNetrc(getenv func(string) string, readFile func(string) ([]byte, error)) (Netrc, error) {
-	name, named := getenv("NETRC"), true
-	if name == "" {
-		home := getenv("HOME")
-		if home == "" {
-			return Netrc{}, nil
-		}
-		name, named = filepath.Join(home, ".netrc"), false
-	}
-	b, err := readFile(name)
+	name, b, err := readOwn(getenv, readFile, "NETRC", ".netrc")
 	switch {
-	case err == nil:
-		return ParseNetrc(string(b)), nil
-	case !named && errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return Netrc{}, fmt.Errorf("reading netrc: %w", err)
+	case name == "":
 		return Netrc{}, nil
 	}
-	return Netrc{}, fmt.Errorf("reading netrc: %w", err)
+	return ParseNetrc(string(b)), nil
+}
+
+// readOwn reads the file that a variable names, or else the one below the home folder, which may be missing: its name is "" then.
+func readOwn(getenv func(string) string, readFile func(string) ([]byte, error), variable, below string) (name string, b []byte, err error) {
+	if name = getenv(variable); name != "" {
+		b, err = readFile(name)
+		return name, b, err
+	}
+	home := getenv("HOME")
+	if home == "" {
+		return "", nil, nil
+	}
+	name = filepath.Join(home, below)
+	if b, err = readFile(name); errors.Is(err, fs.ErrNotExist) {
+		return "", nil, nil
+	}
+	return name, b, err
 }
 
 // ParseNetrc reads a netrc file's text; like the tools that made the format, it passes over what it does not know.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -26,22 +25,14 @@ func (Rattler) GoString() string { return hidden }
 
 // ReadRattler reads the file that $RATTLER_AUTH_FILE names, or else ~/.rattler/credentials.json, which may be missing.
 func ReadRattler(getenv func(string) string, readFile func(string) ([]byte, error)) (Rattler, error) {
-	name, named := getenv("RATTLER_AUTH_FILE"), true
-	if name == "" {
-		home := getenv("HOME")
-		if home == "" {
-			return Rattler{}, nil
-		}
-		name, named = filepath.Join(home, ".rattler", "credentials.json"), false
-	}
-	b, err := readFile(name)
+	name, b, err := readOwn(getenv, readFile, "RATTLER_AUTH_FILE", filepath.Join(".rattler", "credentials.json"))
 	switch {
-	case err == nil:
-		return parseRattler(name, b)
-	case !named && errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return Rattler{}, fmt.Errorf("reading rattler's credentials: %w", err)
+	case name == "":
 		return Rattler{}, nil
 	}
-	return Rattler{}, fmt.Errorf("reading rattler's credentials: %w", err)
+	return parseRattler(name, b)
 }
 
 // parseRattler reads the file's text. Its errors show nothing of it, which is all secret, but for the place. What a host has of a kind

@@ -1,12 +1,15 @@
 package oci
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/datalayer/conda2docker/conda"
 )
 
 // NameError is a file that a registry cannot hold, or has no place for, under its name.
@@ -55,14 +58,16 @@ func locate(u *url.URL) (artifact, error) {
 		case ".gz":
 			a.media = repodataType + "+gzip"
 		}
-	} else if pkg, media, ok := cutArchive(file); ok {
-		parts := strings.Split(pkg, "-")
-		if len(parts) < 3 {
-			return a, &NameError{shown(u), fmt.Errorf("want NAME-VERSION-BUILD")}
+	} else if dist, ok := conda.CutExtension(file); ok {
+		pkg, version, build, ok := conda.SplitDist(dist)
+		if !ok {
+			return a, &NameError{shown(u), errors.New("want NAME-VERSION-BUILD")}
 		}
-		n := len(parts) - 2
-		repo, a.media = strings.Join(parts[:n], "-"), media
-		if a.tag = tagEscapes.Replace(parts[n] + "-" + parts[n+1]); len(a.tag) > longestTag {
+		repo, a.media = pkg, tarBz2Type
+		if strings.HasSuffix(file, ".conda") {
+			a.media = condaType
+		}
+		if a.tag = tagEscapes.Replace(version + "-" + build); len(a.tag) > longestTag {
 			a.tag = ""
 		}
 	}
@@ -77,14 +82,6 @@ func locate(u *url.URL) (artifact, error) {
 		return a, &NameError{shown(u), fmt.Errorf("an OCI registry cannot have this name: %w", err)}
 	}
 	return a, nil
-}
-
-func cutArchive(file string) (pkg, media string, ok bool) {
-	if pkg, ok = strings.CutSuffix(file, ".conda"); ok {
-		return pkg, condaType, true
-	}
-	pkg, ok = strings.CutSuffix(file, ".tar.bz2")
-	return pkg, tarBz2Type, ok
 }
 
 // shown is a URL without credentials.
