@@ -108,16 +108,13 @@ func (l *Lock) Only(s conda.Subdir, categories ...string) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	records, err := l.Records(s, categories...)
-	if err != nil {
+	of := *p
+	of.Subdir = s
+	if of.Packages, err = l.chosen(s, categories); err != nil {
 		return nil, err
 	}
-	of := *p
-	of.Subdir, of.Packages = s, nil
-	for _, r := range records {
-		k := p.Packages[slices.IndexFunc(p.Packages, func(k Package) bool { return k.Record == r })]
-		k.Category = Main
-		of.Packages = append(of.Packages, k)
+	for i := range of.Packages {
+		of.Packages[i].Category = Main
 	}
 	if of.Pip, err = l.PipPackages(s, categories...); err != nil {
 		return nil, err

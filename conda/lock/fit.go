@@ -87,7 +87,7 @@ func virtualText(r *conda.Record) string {
 
 // dependency reads what a record depends on. What only holds under a condition, or is not to be understood, is not looked at.
 func dependency(text string) (matchspec.Spec, bool) {
-	if strings.ContainsAny(text, ";") {
+	if strings.Contains(text, ";") {
 		return matchspec.Spec{}, false
 	}
 	spec, err := matchspec.Parse(text)

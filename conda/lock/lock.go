@@ -180,18 +180,31 @@ func (l *Lock) Platform(s conda.Subdir) (*Platform, error) {
 
 // Records are a platform's conda packages in link order: those of the category Main, and of others by name.
 func (l *Lock) Records(s conda.Subdir, categories ...string) ([]*conda.Record, error) {
-	p, err := l.Platform(s)
+	packages, err := l.chosen(s, categories)
 	if err != nil {
 		return nil, err
 	}
 	var out []*conda.Record
+	for _, k := range packages {
+		out = append(out, k.Record)
+	}
+	return out, nil
+}
+
+// chosen are a platform's conda packages as Records chooses them.
+func (l *Lock) chosen(s conda.Subdir, categories []string) ([]Package, error) {
+	p, err := l.Platform(s)
+	if err != nil {
+		return nil, err
+	}
+	var out []Package
 	seen := map[conda.PackageName]*conda.Record{}
 	for _, k := range p.Packages {
 		if !wanted(k.Category, categories) {
 			continue
 		}
 		if other := seen[k.Record.Name]; other == nil {
-			out = append(out, k.Record)
+			out = append(out, k)
 		} else if other.URL != k.Record.URL {
 			return nil, fmt.Errorf("the lock has %s and %s for %s", other, k.Record, s)
 		}

@@ -2,7 +2,6 @@ package lock
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ const pixiKey = "pixi/"
 // readPixi reads one environment of a pixi.lock. What of it cannot be had, such as packages that are built from source, is an
 // error only for the platforms that want it.
 func readPixi(f file, top fields, environment string) (*Lock, error) {
-	p := pixi{file: f, lock: &Lock{}, entries: map[pixiRef][]*yaml.Node{}, names: map[string]pixiPlatform{}}
+	p := pixi{file: f, lock: &Lock{}, entries: map[pixiRef][]pixiEntry{}, names: map[string]pixiPlatform{}}
 	p.environment, p.platformName, _ = strings.Cut(environment, "@")
 	if p.environment == "" {
 		p.environment = defaultEnvironment
@@ -49,7 +48,7 @@ type pixi struct {
 	file
 	lock                      *Lock
 	environment, platformName string
-	entries                   map[pixiRef][]*yaml.Node
+	entries                   map[pixiRef][]pixiEntry
 	names                     map[string]pixiPlatform // of platforms; empty below version 7
 }
 
@@ -84,7 +83,7 @@ func (p *pixi) ref(n *yaml.Node, m fields) (pixiRef, error) {
 	return pixiRef{}, p.errorf(n, "it is neither a conda nor a pypi package")
 }
 
-// index notes where the packages stand.
+// index notes the packages of the file.
 func (p *pixi) index(n *yaml.Node) error {
 	list, err := p.list(n, "packages")
 	if err != nil {
@@ -99,7 +98,7 @@ func (p *pixi) index(n *yaml.Node) error {
 		if err != nil {
 			return err
 		}
-		p.entries[ref] = append(p.entries[ref], n)
+		p.entries[ref] = append(p.entries[ref], pixiEntry{ref, n, m})
 	}
 	return nil
 }
@@ -316,7 +315,7 @@ func lastName(p Platform, kind string) string {
 	return string(p.Packages[len(p.Packages)-1].Record.Name)
 }
 
-// pixiEntry is a package that an environment has.
+// pixiEntry is one of the packages of the file.
 type pixiEntry struct {
 	pixiRef
 	node *yaml.Node
@@ -334,17 +333,13 @@ func (p *pixi) resolve(n *yaml.Node) (pixiEntry, error) {
 	if err != nil {
 		return pixiEntry{}, err
 	}
-	for _, entry := range p.entries[ref] {
-		e, err := p.mapping(entry, "packages")
-		if err != nil {
-			return pixiEntry{}, err
-		}
+	for _, e := range p.entries[ref] {
 		same := true
 		for _, key := range []string{"name", "version", "build", "subdir"} {
 			same = same && (m[key] == nil || m.optional(key) == e.optional(key))
 		}
 		if same {
-			return pixiEntry{ref, entry, e}, nil
+			return e, nil
 		}
 	}
 	return pixiEntry{}, p.errorf(n, "%s is not among the packages of the file: it is cut off, or was edited", conda.WithoutCredentials(ref.location))
@@ -356,5 +351,5 @@ type refusalError struct{ error }
 func (e refusalError) Unwrap() error { return e.error }
 
 func (p *pixi) refuse(n *yaml.Node, format string, args ...any) error {
-	return refusalError{p.errorf(n, "%w", fmt.Errorf(format, args...))}
+	return refusalError{p.errorf(n, format, args...)}
 }

@@ -16,27 +16,24 @@ import (
 func (p *pixi) add(out *Platform, e pixiEntry) error {
 	at := conda.WithoutCredentials(e.location)
 	remote := strings.HasPrefix(at, "https://") || strings.HasPrefix(at, "http://") || strings.HasPrefix(at, "file://") || strings.HasPrefix(at, "oci://")
-	switch e.kind {
-	case "conda":
-		if _, archive := conda.CutExtension(at); !remote || !archive {
-			return p.refuse(e.node, "%s is built from its source: only packages of channels can be had; put it into a channel, or leave it out of the environment", at)
-		}
+	_, archive := conda.CutExtension(at)
+	switch {
+	case e.kind == "conda" && remote && archive:
 		k, err := p.condaPackage(e, at, out.Subdir)
 		if err != nil {
 			return err
 		}
 		out.Packages = append(out.Packages, k)
 		return nil
-	case "pypi":
-		if !remote {
-			return p.refuse(e.node, "%s is a folder, a file or a repository, and not a release on a package index: publish it, or leave it out of the environment", at)
-		}
+	case e.kind == "pypi" && remote:
 		k, err := p.pypiPackage(e, at)
 		if err != nil {
 			return err
 		}
 		out.Pip = append(out.Pip, k)
 		return nil
+	case e.kind == "pypi":
+		return p.refuse(e.node, "%s is a folder, a file or a repository, and not a release on a package index: publish it, or leave it out of the environment", at)
 	}
 	return p.refuse(e.node, "%s is built from its source: only packages of channels can be had; put it into a channel, or leave it out of the environment", at)
 }
