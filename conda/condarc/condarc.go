@@ -270,8 +270,8 @@ func (c *Config) readVirtual(s *sources) error {
 		if err != nil {
 			return err
 		}
-		for name, v := range said {
-			c.VirtualPackages[strings.ToLower(strings.TrimLeft(name, "_"))] = v
+		for _, name := range slices.Sorted(maps.Keys(said)) { // two may be one package's
+			c.VirtualPackages[strings.ToLower(strings.TrimLeft(name, "_"))] = said[name]
 		}
 	}
 	return nil
