@@ -32,11 +32,11 @@ func runOnce(ctx context.Context, channels []string, cache string, specs []strin
 	}
 	out, wall, err := timed(exec.CommandContext(ctx, self, append(append(args, "--"), specs...)...)) //nolint:gosec // this program itself
 	if err != nil {
-		return process{}, fmt.Errorf("resolving %s: %w", strings.Join(specs, " "), err)
+		return process{}, fmt.Errorf("resolving %s: %w", joined(specs), err)
 	}
 	p := process{wall: wall}
 	if err := json.Unmarshal(out, &p.once); err != nil {
-		return process{}, fmt.Errorf("resolving %s: %w", strings.Join(specs, " "), err)
+		return process{}, fmt.Errorf("resolving %s: %w", joined(specs), err)
 	}
 	return p, nil
 }
@@ -75,3 +75,5 @@ func (b *bench) runProgram(ctx context.Context, channel string, specs []string) 
 	}
 	return wall, nil
 }
+
+func joined(specs []string) string { return strings.Join(specs, " ") }

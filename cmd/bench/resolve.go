@@ -48,7 +48,7 @@ func benchResolve(ctx context.Context, b *bench) error {
 // same size, and its requests.
 func (b *bench) resolveInput() (channel string, requests [][]string, text string, err error) {
 	if corpus := os.Getenv(condatest.CorpusVariable); corpus != "" {
-		requests, err = recorded(1)
+		requests, err = rattler.Recorded(corpus)
 		return filepath.Join(corpus, "repodata", "conda-forge"), requests,
 			fmt.Sprintf("`make bench` → `bench resolve`: %d requests on 26,381 real records of conda-forge.", len(requests)), err
 	}

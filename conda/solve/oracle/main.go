@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -145,19 +144,13 @@ func (c *comparison) recorded(ctx context.Context, o options) error {
 		return err
 	}
 	var t tally
-	for _, file := range []string{"curated-rattler-0.3.5.json", "random-rattler-0.3.5.json"} {
-		body, err := os.ReadFile(filepath.Join(o.corpus, "solve", file))
-		if err != nil {
+	requests, err := rattler.Recorded(o.corpus)
+	if err != nil {
+		return err
+	}
+	for _, specs := range requests {
+		if err := c.one(ctx, w, specs, nil, &t); err != nil {
 			return err
-		}
-		var recorded []struct{ Specs []string }
-		if err := json.Unmarshal(body, &recorded); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		for _, r := range recorded {
-			if err := c.one(ctx, w, r.Specs, nil, &t); err != nil {
-				return err
-			}
 		}
 	}
 	c.report("recorded requests on conda-forge", t)
