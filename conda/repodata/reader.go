@@ -107,14 +107,8 @@ func (r *reader) complete(record *conda.Record, name, versionText string) (err e
 	if strings.ContainsAny(record.FileName, "/\\") {
 		return errors.New("its file name has a slash")
 	}
-	if name != r.checked || name == "" {
-		if record.Name, err = conda.ParsePackageName(name); err != nil {
-			return err
-		}
-		if record.Name != r.name {
-			return fmt.Errorf("it is a record of %s", name)
-		}
-		r.checked = name
+	if err := r.checkName(name); err != nil {
+		return err
 	}
 	record.Name = r.name
 	if of := otherPackage(record, versionText); of != "" {
@@ -132,6 +126,22 @@ func (r *reader) complete(record *conda.Record, name, versionText string) (err e
 	}
 	record.Version = known
 	record.URL = r.base + "/" + escape(record.FileName)
+	return nil
+}
+
+// checkName holds that a name is the reader's, however it is spelled.
+func (r *reader) checkName(name string) error {
+	if name == r.checked && name != "" {
+		return nil
+	}
+	n, err := conda.ParsePackageName(name)
+	if err != nil {
+		return err
+	}
+	if n != r.name {
+		return fmt.Errorf("it is a record of %s", name)
+	}
+	r.checked = name
 	return nil
 }
 

@@ -223,7 +223,7 @@ func (r *reader) readShardSection(s *shardReader, of section) error {
 		if err != nil {
 			return err
 		}
-		if n, err := conda.ParsePackageName(name); err != nil || n != r.name {
+		if r.checkName(name) != nil {
 			return fmt.Errorf("it is a record of %q, not of %s", name, r.name)
 		}
 		r.add(record, name, versionText)
