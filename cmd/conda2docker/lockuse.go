@@ -27,11 +27,9 @@ func (in input) request(s conda.Subdir) []string {
 func (in input) categories() []string {
 	var out []string
 	for _, d := range in.env.Dependencies {
-		if !slices.Contains(out, d.Category) {
-			out = append(out, d.Category)
-		}
+		out = append(out, d.Category)
 	}
-	return out
+	return distinct(out)
 }
 
 // lockAlone is the lock that is given where environment files are expected, and its name: an image is made of what it says.
