@@ -143,6 +143,10 @@ func TestVirtualPackages(t *testing.T) {
 	require.Equal(t, map[string]string{"cuda": "11.8", "glibc": "", "archspec": "x86_64_v3"}, c.VirtualPackages)
 	c = load(t, condarcOnly("virtual_packages: {linux: '5.10'}"))
 	require.Equal(t, map[string]string{"linux": "5.10"}, c.VirtualPackages)
+	for range 20 { // the order of a map is another one each time
+		c = load(t, condarcOnly("override_virtual_packages: {glibc: '2.28', __glibc: '2.17'}"))
+		require.Equal(t, map[string]string{"glibc": "2.28"}, c.VirtualPackages)
+	}
 }
 
 func TestTruststoreIsTheSystems(t *testing.T) {
