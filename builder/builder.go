@@ -92,24 +92,16 @@ func Build(ctx context.Context, eng *engine.Engine, req Request) (Image, error) 
 }
 
 func build(ctx context.Context, eng *engine.Engine, req Request) (Image, error) {
-	if req.Dir == "" {
-		return Image{}, errors.New("no cache folder given")
-	}
-	if req.Epoch.IsZero() {
-		req.Epoch = time.Unix(0, 0)
-	}
-	req.Epoch = req.Epoch.UTC().Truncate(time.Second)
-	if len(req.Steps) > 0 {
-		if err := eng.CanExec(); err != nil {
-			return Image{}, fmt.Errorf("the engine cannot run step %q: %w", req.Steps[0].Name, err)
-		}
+	req, err := req.ready(eng)
+	if err != nil {
+		return Image{}, err
 	}
 	work, err := newLayout(filepath.Join(req.Dir, imagesDir), req.blobs())
 	if err != nil {
 		return Image{}, err
 	}
 	defer work.discard()
-	d, err := solve(ctx, eng, req, work)
+	d, err := req.assemble(ctx, eng, work)
 	if err != nil {
 		return Image{}, eng.Explain(err)
 	}
@@ -131,6 +123,40 @@ func build(ctx context.Context, eng *engine.Engine, req Request) (Image, error) 
 		img.Pushed = &pushed
 	}
 	return img, nil
+}
+
+// ready is the request with its defaults, where the engine can do what it asks for.
+func (r Request) ready(eng *engine.Engine) (Request, error) {
+	if r.Dir == "" {
+		return r, errors.New("no cache folder given")
+	}
+	if r.Epoch.IsZero() {
+		r.Epoch = time.Unix(0, 0)
+	}
+	r.Epoch = r.Epoch.UTC().Truncate(time.Second)
+	if len(r.Steps) > 0 {
+		if err := eng.CanExec(); err != nil {
+			return r, fmt.Errorf("the engine cannot run step %q: %w", r.Steps[0].Name, err)
+		}
+	}
+	return r, nil
+}
+
+// assemble has the engine make the image, and returns its digest.
+func (r Request) assemble(ctx context.Context, eng *engine.Engine, out *layout) (digest.Digest, error) {
+	g, err := r.graph(ctx, eng, graph.Root)
+	if err != nil {
+		return "", err
+	}
+	exports, err := r.exports(out)
+	if err != nil {
+		return "", err
+	}
+	answer, err := r.solve(ctx, eng, g, exports...)
+	if err != nil {
+		return "", err
+	}
+	return imageDigest(answer)
 }
 
 // blobs are the layers that are on this disk and need no copying.

@@ -24,27 +24,24 @@ import (
 	"github.com/datalayer/conda2docker/builder/graph"
 )
 
-// solve has the engine work the request off into a layout, and push it, and returns the image's digest.
-func solve(ctx context.Context, eng *engine.Engine, req Request, out *layout) (digest.Digest, error) {
-	g, err := graph.New(ctx, graph.Input{
-		Base: req.Base, Layers: req.Layers, Steps: req.steps(), Proxy: req.Proxy, Pull: eng.Remote(),
+// graph is what the engine has to do for the request.
+func (r Request) graph(ctx context.Context, eng *engine.Engine, result graph.Result) (*graph.Graph, error) {
+	return graph.New(ctx, graph.Input{
+		Base: r.Base, Layers: r.Layers, Steps: r.steps(), Proxy: r.Proxy, Pull: eng.Remote(), Result: result,
 	})
+}
+
+// solve has the engine work a graph off into exports, and returns what it answers of those.
+func (r Request) solve(ctx context.Context, eng *engine.Engine, g *graph.Graph, exports ...client.ExportEntry) (map[string]string, error) {
+	display, err := r.Progress.display()
 	if err != nil {
-		return "", err
-	}
-	exports, err := req.exports(out)
-	if err != nil {
-		return "", err
-	}
-	display, err := req.Progress.display()
-	if err != nil {
-		return "", err
+		return nil, err
 	}
 	opt := client.SolveOpt{
 		Exports:   exports,
 		OCIStores: g.Stores,
 		Session: []session.Attachable{
-			secretsprovider.FromMap(req.Secrets),
+			secretsprovider.FromMap(r.Secrets),
 			authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
 				AuthConfigProvider: authprovider.LoadAuthConfig(dockerconfig.LoadDefaultConfigFile(io.Discard)),
 			}),
@@ -69,12 +66,14 @@ func solve(ctx context.Context, eng *engine.Engine, req Request, out *layout) (d
 	res, err := eng.Client().Solve(ctx, g.Definition, opt, seen)
 	displayErr := group.Wait()
 	if err != nil {
-		return "", said.explain(err)
+		return nil, said.explain(err)
 	}
-	if displayErr != nil {
-		return "", displayErr
-	}
-	d := digest.Digest(res.ExporterResponse[exptypes.ExporterImageDigestKey])
+	return res.ExporterResponse, displayErr
+}
+
+// imageDigest is the digest of the image that the engine says it made.
+func imageDigest(answer map[string]string) (digest.Digest, error) {
+	d := digest.Digest(answer[exptypes.ExporterImageDigestKey])
 	if err := d.Validate(); err != nil {
 		return "", fmt.Errorf("the engine does not say what it made (%q): %w", d, err)
 	}

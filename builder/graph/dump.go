@@ -73,8 +73,14 @@ func execDetail(e *pb.ExecOp, inputs []string) string {
 	parts := []string{fmt.Sprintf("%q", e.Meta.Args)}
 	parts = append(parts, e.Meta.Env...)
 	parts = append(parts, "dir="+e.Meta.Cwd, "user="+e.Meta.User, "network="+strings.ToLower(e.Network.String()))
+	if e.Meta.Hostname != "" {
+		parts = append(parts, "hostname="+e.Meta.Hostname)
+	}
 	for _, m := range e.Mounts {
 		if m.Dest == "/" {
+			if m.Readonly {
+				parts = append(parts, "read-only")
+			}
 			continue
 		}
 		s := strings.ToLower(m.MountType.String()) + ":" + m.Dest
@@ -94,6 +100,9 @@ func fileDetail(f *pb.FileOp) string {
 	for _, a := range f.Actions {
 		if m := a.GetMkfile(); m != nil {
 			parts = append(parts, fmt.Sprintf("mkfile %s %o %d bytes", m.Path, m.Mode, len(m.Data)))
+		}
+		if m := a.GetMkdir(); m != nil {
+			parts = append(parts, fmt.Sprintf("mkdir %s %o", m.Path, m.Mode))
 		}
 	}
 	return strings.Join(parts, " ")

@@ -3,6 +3,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -27,7 +28,25 @@ type Input struct {
 	Pull bool
 	// Proxy is for steps with a network. It is no part of what they are recognised by.
 	Proxy Proxy
+	// Result is what the graph comes to.
+	Result Result
 }
+
+// Result is what a graph comes to.
+type Result int
+
+// The results that a graph can have.
+const (
+	Root   Result = iota // the root after all steps: an image
+	Output               // what the last step wrote to OutputDir; the root is of no account
+)
+
+// What the last step of a graph with the result Output writes to OutputDir, which is empty at first and the step's
+// user's, is in the folder OutputName of the result.
+const (
+	OutputDir  = "/run/conda2docker/out"
+	OutputName = "out"
+)
 
 // Step is a command that runs in the image, and whose changes to it become a layer.
 type Step struct {
@@ -35,17 +54,23 @@ type Step struct {
 	Args    []string // the command, with an absolute path or one that is found on Env's PATH
 	Env     []string // "KEY=value"; later ones win
 	Dir     string   // default "/"
-	User    string   // default "0:0"
+	User    string   // in numbers; default "0:0"
 	Network bool     // default: only a loopback of its own
 	Files   []File   // are there, read-only, while the step runs
 	Secrets []Secret // are there, as files, while the step runs; no part of what a step is recognised by
+
+	ReadOnly bool   // the root cannot be written; /tmp, /root and OutputDir can
+	Hostname string // default: BuildKit's
 }
 
 // File is given to a step at an absolute path. It is a mount: nothing of it stays in the image.
 type File struct {
 	Path string
-	Body []byte
 	Mode fs.FileMode // default 0o444
+	Body []byte      // of a small file, which is part of the graph
+	// Source is a file on this disk that is given instead of Body, of any size; Digest is its sha256, found out where empty.
+	Source string
+	Digest digest.Digest
 }
 
 // Secret is given to a step as a file that only the step's user reads; the solve carries its value.
@@ -95,9 +120,18 @@ func New(ctx context.Context, in Input) (*Graph, error) {
 	if len(inputs) > 1 {
 		state = llb.Merge(inputs, llb.WithCustomName("put the layers together"))
 	}
-	for _, s := range in.Steps {
-		if state, err = s.run(state, in.Proxy); err != nil {
+	if in.Result != Root && len(in.Steps) == 0 {
+		return nil, errors.New("making the build graph: a step's result is wanted, and there is no step")
+	}
+	for i, s := range in.Steps {
+		exec, err := s.run(state, in.Proxy, store)
+		if err != nil {
 			return nil, fmt.Errorf("making the build graph: step %q: %w", s.Name, err)
+		}
+		if state = exec.Root(); in.Result == Output && i == len(in.Steps)-1 {
+			uid, gid := s.ids()
+			empty := llb.Scratch().File(llb.Mkdir("/"+OutputName, 0o755, llb.WithUIDGID(uid, gid)), llb.WithCustomName("a folder for what "+s.Name+" writes"))
+			state = exec.AddMount(OutputDir, empty, llb.SourcePath("/"+OutputName))
 		}
 	}
 	def, err := state.Marshal(ctx, platform)
@@ -122,8 +156,8 @@ func baseState(in Input, store *store) ([]llb.State, error) {
 	return []llb.State{llb.OCILayout("conda2docker/base@"+in.Base.Digest.String(), llb.OCIStore("", storeName), named)}, nil
 }
 
-// run is the state after a step.
-func (s Step) run(root llb.State, proxy Proxy) (llb.State, error) {
+// run is a step's execution.
+func (s Step) run(root llb.State, proxy Proxy, store *store) (llb.ExecState, error) {
 	opts := []llb.RunOption{
 		llb.Args(s.Args), llb.WithCustomName(s.Name), llb.Dir(orDefault(s.Dir, "/")), llb.User(orDefault(s.User, "0:0")),
 		llb.Network(pb.NetMode_NONE),
@@ -139,33 +173,38 @@ func (s Step) run(root llb.State, proxy Proxy) (llb.State, error) {
 	for _, e := range s.Env {
 		key, value, ok := strings.Cut(e, "=")
 		if !ok || key == "" {
-			return root, fmt.Errorf("environment entry %q: want KEY=value", e)
+			return llb.ExecState{}, fmt.Errorf("environment entry %q: want KEY=value", e)
 		}
 		opts = append(opts, llb.AddEnv(key, value))
 	}
 	for _, dir := range scratchDirs {
 		opts = append(opts, llb.AddMount(dir, llb.Scratch(), llb.Tmpfs()))
 	}
-	mounts, err := s.mounts()
-	if err != nil {
-		return root, err
+	if s.ReadOnly {
+		opts = append(opts, llb.ReadonlyRootFS())
 	}
-	return root.Run(append(opts, mounts...)...).Root(), nil
+	if s.Hostname != "" {
+		root = root.Hostname(s.Hostname)
+	}
+	mounts, err := s.mounts(store)
+	if err != nil {
+		return llb.ExecState{}, err
+	}
+	return root.Run(append(opts, mounts...)...), nil
 }
 
 // mounts are a step's files and secrets.
-func (s Step) mounts() ([]llb.RunOption, error) {
+func (s Step) mounts(store *store) ([]llb.RunOption, error) {
 	var opts []llb.RunOption
 	for _, f := range s.Files {
 		if err := checkMount(f.Path); err != nil {
 			return nil, err
 		}
-		mode := f.Mode
-		if mode == 0 {
-			mode = 0o444
+		source, err := f.state(store, llb.WithCustomName("give "+f.Path+" to "+s.Name))
+		if err != nil {
+			return nil, err
 		}
-		source := llb.Scratch().File(llb.Mkfile("/file", mode, f.Body), llb.WithCustomName("give "+f.Path+" to "+s.Name))
-		opts = append(opts, llb.AddMount(f.Path, source, llb.SourcePath("/file"), llb.Readonly))
+		opts = append(opts, llb.AddMount(f.Path, source, llb.SourcePath("/"+givenName), llb.Readonly))
 	}
 	uid, gid := s.ids()
 	for _, secret := range s.Secrets {
@@ -175,6 +214,25 @@ func (s Step) mounts() ([]llb.RunOption, error) {
 		opts = append(opts, llb.AddSecret(secret.Path, llb.SecretID(secret.ID), llb.SecretFileOpt(uid, gid, 0o400)))
 	}
 	return opts, nil
+}
+
+// givenName is what a file that is given to a step is called before it is mounted where the step wants it.
+const givenName = "file"
+
+// state is a root that holds the file alone.
+func (f File) state(store *store, named llb.ConstraintsOpt) (llb.State, error) {
+	mode := f.Mode
+	if mode == 0 {
+		mode = 0o444
+	}
+	if f.Source == "" {
+		return llb.Scratch().File(llb.Mkfile("/"+givenName, mode, f.Body), named), nil
+	}
+	d, err := store.addSource(f)
+	if err != nil {
+		return llb.State{}, err
+	}
+	return llb.OCILayoutBlob("conda2docker/file@"+d.String(), llb.ImageBlobOCIStore("", storeName), llb.Filename(givenName), llb.Chmod(mode), named), nil
 }
 
 // ids are the step's user and group where they are numbers, else root's.

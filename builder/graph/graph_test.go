@@ -81,7 +81,12 @@ func TestGolden(t *testing.T) {
 		"layers": func(*graph.Input) {},
 		"pull":   func(in *graph.Input) { in.Pull = true },
 		"steps":  func(in *graph.Input) { in.Steps = steps() },
-		"alone":  func(in *graph.Input) { in.Base.Layers, in.Layers = nil, in.Layers[:1] },
+		"output": func(in *graph.Input) {
+			in.Steps, in.Result = steps()[:1], graph.Output
+			in.Steps[0].ReadOnly, in.Steps[0].Hostname = true, "somewhere"
+			in.Steps[0].Files = []graph.File{{Path: "/run/big", Source: newLayer(t, "big", "c").Path, Mode: 0o500}}
+		},
+		"alone": func(in *graph.Input) { in.Base.Layers, in.Layers = nil, in.Layers[:1] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := input(t)
@@ -121,11 +126,15 @@ func TestErrors(t *testing.T) {
 		change func(*graph.Input)
 		want   string
 	}{
-		"nothing at all": {func(in *graph.Input) { in.Base.Layers, in.Layers = nil, nil }, "has no layers"},
-		"lost layer":     {func(in *graph.Input) { in.Layers[1].Path += "x" }, "blob " + newLayer(t, "environment", "b").Digest.String()},
-		"cut layer":      {func(in *graph.Input) { in.Layers[1].Size++ }, "has 1"},
-		"no diffID":      {func(in *graph.Input) { in.Layers[0].DiffID = "" }, "layer python: uncompressed"},
-		"environment":    {func(in *graph.Input) { in.Steps = []graph.Step{{Name: "s", Env: []string{"HOME"}}} }, `step "s": environment entry "HOME"`},
+		"nothing at all":    {func(in *graph.Input) { in.Base.Layers, in.Layers = nil, nil }, "has no layers"},
+		"lost layer":        {func(in *graph.Input) { in.Layers[1].Path += "x" }, "blob " + newLayer(t, "environment", "b").Digest.String()},
+		"cut layer":         {func(in *graph.Input) { in.Layers[1].Size++ }, "has 1"},
+		"no diffID":         {func(in *graph.Input) { in.Layers[0].DiffID = "" }, "layer python: uncompressed"},
+		"environment":       {func(in *graph.Input) { in.Steps = []graph.Step{{Name: "s", Env: []string{"HOME"}}} }, `step "s": environment entry "HOME"`},
+		"result of no step": {func(in *graph.Input) { in.Result = graph.Output }, "there is no step"},
+		"lost file": {func(in *graph.Input) {
+			in.Steps = []graph.Step{{Name: "s", Files: []graph.File{{Path: "/x", Source: "/nowhere/x"}}}}
+		}, `step "s": open /nowhere/x`},
 		"relative file": {func(in *graph.Input) {
 			in.Steps = []graph.Step{{Name: "s", Files: []graph.File{{Path: "etc/x"}}}}
 		}, `file "etc/x": want an absolute, clean path`},

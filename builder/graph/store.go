@@ -92,6 +92,26 @@ func (s *store) addJSON(v any) (ocispecs.Descriptor, error) {
 	return ocispecs.Descriptor{Digest: d, Size: int64(len(b))}, nil
 }
 
+// addSource serves a file that a step is given.
+func (s *store) addSource(f File) (digest.Digest, error) {
+	r, err := os.Open(f.Source)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return "", err
+	}
+	d := f.Digest
+	if d == "" {
+		if d, err = digest.FromReader(r); err != nil {
+			return "", err
+		}
+	}
+	return d, s.addFile(d, f.Source, info.Size())
+}
+
 func (s *store) addFile(d digest.Digest, path string, size int64) error {
 	info, err := os.Stat(path)
 	if err != nil {

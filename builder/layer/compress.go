@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -32,15 +33,35 @@ const (
 	tarEndSize = 1024 // two blocks of zeros
 )
 
+// shelf keeps what is costly to make for who needs it next, as many as it has room for. A sync.Pool would be emptied by each
+// garbage collection, and what takes 2 MiB would make for the next one.
+type shelf[T any] chan T
+
+func (s shelf[T]) take() (v T, ok bool) {
+	select {
+	case v = <-s:
+		return v, true
+	default:
+		return v, false
+	}
+}
+
+func (s shelf[T]) put(v T) {
+	select {
+	case s <- v:
+	default:
+	}
+}
+
 // codec is a compressor with its level.
 type codec struct {
 	kind    Compression
 	level   int
-	writers *sync.Pool // of *gzip.Writer
+	writers shelf[*gzip.Writer]
 }
 
 func newCodec(kind Compression, level int) (codec, error) {
-	c, most := codec{kind: kind, level: level, writers: &sync.Pool{}}, 9
+	c, most := codec{kind: kind, level: level, writers: make(shelf[*gzip.Writer], runtime.GOMAXPROCS(0))}, 9
 	switch kind {
 	case "", Gzip:
 		c.kind = Gzip
@@ -72,8 +93,8 @@ func (c codec) mediaType() string {
 
 // compress appends one gzip member or zstd frame to out. What a compressor saw before does not show in its output.
 func (c codec) compress(out *bytes.Buffer, raw []byte) error {
-	out.Grow(len(raw) + len(raw)/256 + 512) // what cannot be compressed grows a little
 	if c.kind == Zstd {
+		out.Grow(len(raw) + len(raw)/256 + 512) // what cannot be compressed grows a little
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)))
 		if err != nil {
 			return err
@@ -83,7 +104,8 @@ func (c codec) compress(out *bytes.Buffer, raw []byte) error {
 		}
 		return w.Close()
 	}
-	w, ok := c.writers.Get().(*gzip.Writer)
+	out.Grow(len(raw)/2 + len(raw)/64) // for most; for what cannot be compressed it grows once, to twice as much
+	w, ok := c.writers.take()
 	if ok {
 		w.Reset(out)
 	} else {
@@ -98,7 +120,7 @@ func (c codec) compress(out *bytes.Buffer, raw []byte) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	c.writers.Put(w)
+	c.writers.put(w)
 	return nil
 }
 
@@ -126,11 +148,13 @@ type press struct {
 	codec  codec
 	end    func() ([]byte, error) // codec.end, which is always the same
 	tokens chan struct{}          // bounds the chunks that are compressed at once
-	chunks sync.Pool              // of *chunk
+	chunks shelf[*chunk]
 }
 
 func newPress(c codec, parallel int) *press {
-	return &press{codec: c, end: sync.OnceValues(c.end), tokens: make(chan struct{}, parallel)}
+	return &press{
+		codec: c, end: sync.OnceValues(c.end), tokens: make(chan struct{}, parallel), chunks: make(shelf[*chunk], parallel+pendingChunks),
+	}
 }
 
 // chunk is a piece of a tar on its way through the press.
@@ -142,7 +166,7 @@ type chunk struct {
 }
 
 func (p *press) newChunk() *chunk {
-	c, ok := p.chunks.Get().(*chunk)
+	c, ok := p.chunks.take()
 	if !ok {
 		c = &chunk{raw: make([]byte, 0, chunkSize)}
 	}
@@ -160,7 +184,7 @@ func (p *press) compress(c *chunk) {
 func (p *press) release(c *chunk) {
 	c.raw, c.err = c.raw[:0], nil
 	c.packed.Reset()
-	p.chunks.Put(c)
+	p.chunks.put(c)
 }
 
 // chunker compresses what is written to it in chunks, several at once, and writes them in order.

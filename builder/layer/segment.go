@@ -242,6 +242,10 @@ type placed struct {
 
 const omitted = -1
 
+// collectEvery is after how many of a package's files the garbage is collected. What is known of them is live until the segment is
+// done, and Go would let the garbage grow to as much again: with 50,000 files that makes the difference of 40 MiB.
+const collectEvery = 4096
+
 // write streams the files of an input's package into a compressed tar.
 func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, error) {
 	ch := newChunker(c.press, out)
@@ -276,6 +280,9 @@ func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, erro
 			return nil
 		}
 		offset, err := tw.linked(inImage(f.Path), f, r, inImage(f.Link))
+		if len(at)%collectEvery == collectEvery-1 {
+			runtime.GC()
+		}
 		at[f.Path] = placed{ModTime: tarTime(f.ModTime).Unix(), Offset: offset}
 		return err
 	})

@@ -11,7 +11,6 @@ import (
 
 	"github.com/datalayer/conda2docker/builder"
 	"github.com/datalayer/conda2docker/builder/base"
-	"github.com/datalayer/conda2docker/builder/engine"
 	"github.com/datalayer/conda2docker/builder/graph"
 )
 
@@ -32,15 +31,10 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 			return built{}, "", fmt.Errorf("%s: %w", steps[0].Name, err)
 		}
 	}
-	opts, err := b.settings.engine(func(text string) { b.console.say("%s", text) })
+	eng, err := b.openEngine(ctx)
 	if err != nil {
 		return built{}, "", err
 	}
-	eng, err := engine.Open(ctx, opts)
-	if err != nil {
-		return built{}, "", err
-	}
-	defer eng.Close()
 	request := builder.Request{
 		Base: env.target.base, Layers: ls.all, Steps: steps, Secrets: secrets, Config: b.imageConfig(in, env, ls),
 		Proxy: proxy(b.env.Getenv), Epoch: ls.epoch, Dir: b.settings.Cache.Dir, Progress: builder.Progress{Out: b.env.Stderr, Mode: b.options.Progress},

@@ -29,6 +29,7 @@ type build struct {
 	console  *console
 	locks    bool           // it is run by the lock command
 	files    []envspec.File // the environment files, once they are read
+	opened   *engine.Engine // once it is needed
 }
 
 // run is the way from the files to the pinned manifest. Nothing has a name before the gate has passed.
@@ -38,6 +39,7 @@ func (b *build) run(ctx context.Context) error {
 		return err
 	}
 	err = b.stages(ctx)
+	b.closeEngine()
 	unlock()
 	if err != nil {
 		return err
