@@ -307,6 +307,7 @@ func (c *checker) env(n *yaml.Node) error {
 			return err
 		}
 		c.resource.env = append(c.resource.env, v)
+		c.resource.envAt = append(c.resource.envAt, c.at(find(entries, "name")))
 	}
 	return nil
 }

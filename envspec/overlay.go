@@ -40,6 +40,7 @@ type resource struct {
 	name, namespace, title, language, image string
 	labels                                  map[string]string
 	env                                     []EnvVar
+	envAt                                   []Position // of their names
 	gpus                                    bool
 }
 
