@@ -16,6 +16,7 @@ import (
 	"github.com/datalayer/conda2docker/builder"
 	"github.com/datalayer/conda2docker/builder/layer"
 	"github.com/datalayer/conda2docker/conda"
+	"github.com/datalayer/conda2docker/conda/condarc"
 	"github.com/datalayer/conda2docker/scan"
 )
 
@@ -291,6 +292,9 @@ func runBuild(ctx context.Context, env environment, o buildOptions) error {
 		s.Builder = o.Builder
 	}
 	if _, err := s.cacheLimit(); err != nil {
+		return err
+	}
+	if _, err := s.linker(condarc.Config{}); err != nil {
 		return err
 	}
 	b := &build{options: o, settings: s, env: env, console: newConsole(env.Stderr, o.Progress)}

@@ -44,7 +44,11 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := b.writeLock(env); err != nil {
 		return layers{}, "", err
 	}
-	cache, err := layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression, Verify: true})
+	linker, err := b.settings.linker(in.conda)
+	if err != nil {
+		return layers{}, "", err
+	}
+	cache, err := layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression, Verify: true, Linker: linker})
 	if err != nil {
 		return layers{}, "", err
 	}

@@ -10,6 +10,9 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/datalayer/conda2docker/builder/registry"
+	"github.com/datalayer/conda2docker/conda/archive"
+	"github.com/datalayer/conda2docker/conda/condarc"
+	"github.com/datalayer/conda2docker/conda/link"
 )
 
 // settings is what holds for a machine rather than for one build: the configuration file
@@ -32,6 +35,9 @@ type settings struct {
 	Pip struct {
 		Index string `yaml:"index"` // where pip sections that name no index look for packages; PyPI when empty
 	} `yaml:"pip"`
+	Packages struct {
+		Limit string `yaml:"limit"` // what one conda package may unpack to at most, e.g. "64GB", which is the default
+	} `yaml:"packages"`
 	Cache struct {
 		Dir   string `yaml:"dir"`
 		Limit string `yaml:"limit"` // e.g. "50GB"
@@ -92,6 +98,23 @@ func loadSettings(getenv func(string) string) (settings, error) {
 		s.Scan.DB = filepath.Join(s.Cache.Dir, "grype")
 	}
 	return s, nil
+}
+
+// linker says what packages may hold: by the settings, and by conda's configuration.
+func (s settings) linker(c condarc.Config) (link.Linker, error) {
+	l := link.Linker{Safety: link.Safety(c.Safety)}
+	if s.Packages.Limit == "" {
+		return l, nil
+	}
+	limit, err := parseSize(s.Packages.Limit)
+	if err == nil && limit == 0 {
+		err = errors.New("no package unpacks to nothing: want a size such as 64GB")
+	}
+	if err != nil {
+		return l, usageError{fmt.Errorf("settings: packages.limit: %w", err)}
+	}
+	l.Limits = archive.Limits{TotalBytes: limit, FileBytes: limit}
+	return l, nil
 }
 
 func configHome(getenv func(string) string) string {

@@ -13,6 +13,7 @@
 //	restore_free_channel                  adds pkgs/free to defaults
 //	allowlist_channels, denylist_channels an error for other channels; a default channel that is forbidden is left out
 //	channel_priority                      strict, flexible, disabled; true is flexible
+//	safety_checks                         disabled, warn, enabled: packages that differ from their own list of files
 //	override_virtual_packages             facts about the target
 //	ssl_verify                            false, a PEM file, a folder of these, or truststore: see below
 //	client_ssl_cert, client_ssl_cert_key  for servers that want one
@@ -74,6 +75,7 @@ const (
 // Config is conda's configuration. Load makes it; it is safe for concurrent use.
 type Config struct {
 	Priority       string // channel_priority; "" where nothing says so
+	Safety         string // safety_checks: "disabled", "warn" or "enabled"; "" where nothing says so
 	Offline        bool
 	Insecure       bool   // ssl_verify: false
 	CAFile         string // ssl_verify: PATH, or from the environment; "" is the system's
@@ -131,7 +133,7 @@ func Load(o Options) (Config, error) {
 			c.Files = append(c.Files, d.path)
 		}
 	}
-	for _, read := range []func(*sources) error{c.readNetwork, c.readProxies, c.readTLS, c.readChannels, c.readVirtual, c.readIgnored} {
+	for _, read := range []func(*sources) error{c.readNetwork, c.readProxies, c.readTLS, c.readChannels, c.readSafety, c.readVirtual, c.readIgnored} {
 		if err := read(s); err != nil {
 			return Config{}, fmt.Errorf("reading conda's configuration: %w", err)
 		}
@@ -218,6 +220,26 @@ func (c *Config) readTLS(s *sources) error {
 		return err
 	}
 	c.ClientCert, c.ClientKey = s.home(cert.text), s.home(key.text)
+	return nil
+}
+
+// readSafety reads what happens to packages that differ from their own list of files. conda reads true and false too: enabled
+// and disabled.
+func (c *Config) readSafety(s *sources) error {
+	v, err := s.scalar("safety_checks")
+	if err != nil {
+		return err
+	}
+	switch on, isBool := parseBool(v.text); {
+	case isBool && on:
+		c.Safety = "enabled"
+	case isBool:
+		c.Safety = "disabled"
+	case slices.Contains([]string{"", "disabled", "warn", "enabled"}, v.text):
+		c.Safety = v.text
+	default:
+		return v.errorf("want disabled, warn or enabled, not %q", v.text)
+	}
 	return nil
 }
 

@@ -247,6 +247,7 @@ func TestErrorsNameThePlace(t *testing.T) {
 		"channels:\n- ok\n- not ok":             `/home/me/.condarc:3: channels: channel "not ok"`,
 		"channels:\n- [a]":                      "/home/me/.condarc:2: channels: want a single value",
 		"\nchannel_priority: sometimes":         "/home/me/.condarc:2: channel_priority: want strict, flexible or disabled",
+		"\nsafety_checks: never":                "/home/me/.condarc:2: safety_checks: want disabled, warn or enabled",
 		"offline: perhaps":                      "/home/me/.condarc:1: offline: want true or false",
 		"remote_max_retries: many":              "/home/me/.condarc:1: remote_max_retries: want a number",
 		"remote_read_timeout_secs: -1":          "/home/me/.condarc:1: remote_read_timeout_secs: want a number",

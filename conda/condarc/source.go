@@ -171,7 +171,7 @@ func parse(path string, b []byte) (document, error) {
 // items of those that are lists. Mappings cannot be set so.
 var fromEnvironment = map[string]string{
 	"channels": ",", "channel": ",", "default_channels": ",", "migrated_channel_aliases": ",", "allowlist_channels": ",",
-	"whitelist_channels": ",", "denylist_channels": ",", "channel_alias": "", "channel_priority": "", "restore_free_channel": "",
+	"whitelist_channels": ",", "denylist_channels": ",", "channel_alias": "", "channel_priority": "", "safety_checks": "", "restore_free_channel": "",
 	"ssl_verify": "", "verify_ssl": "", "client_ssl_cert": "", "client_cert": "", "client_ssl_cert_key": "", "client_cert_key": "",
 	"offline": "", "remote_connect_timeout_secs": "", "remote_read_timeout_secs": "", "remote_max_retries": "",
 	"remote_backoff_factor": "", "add_anaconda_token": "", "add_binstar_token": "",
