@@ -252,7 +252,7 @@ func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, erro
 	defer ch.abort()
 	tw := newTarWriter(ch)
 	at := map[string]placed{}
-	inImage := func(p string) string { return path.Join(in.Target.Prefix, p)[1:] }
+	inImage := func(p string) string { return path.Join(in.Target.Prefix[1:], p) }
 	var first head
 	linker := c.opts.Linker
 	linker.Directories = func(dirs []string) (err error) {
@@ -279,8 +279,12 @@ func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, erro
 			at[f.Path] = placed{Offset: omitted}
 			return nil
 		}
-		offset, err := tw.linked(inImage(f.Path), f, r, inImage(f.Link))
-		if len(at)%collectEvery == collectEvery-1 {
+		target := ""
+		if f.Type == link.Hardlink {
+			target = inImage(f.Link)
+		}
+		offset, err := tw.linked(inImage(f.Path), f, r, target)
+		if len(at)%collectEvery == collectEvery/4 {
 			runtime.GC()
 		}
 		at[f.Path] = placed{ModTime: tarTime(f.ModTime).Unix(), Offset: offset}

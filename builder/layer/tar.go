@@ -133,7 +133,7 @@ func tarTime(t time.Time) time.Time { return time.Unix(max(t.Unix(), 0), 0) }
 
 // checkName refuses what would mean something else in a layer: a whiteout, or a way out of the image.
 func checkName(name string) error {
-	if name == "" || name == "." || path.Clean("/"+name) != "/"+name || strings.Contains(name, "\x00") {
+	if name == "." || path.IsAbs(name) || path.Clean(name) != name || name == ".." || strings.HasPrefix(name, "../") || strings.Contains(name, "\x00") {
 		return fmt.Errorf("path %q: not a clean path below the image's root", name)
 	}
 	for part := range strings.SplitSeq(name, "/") {

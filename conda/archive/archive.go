@@ -1,5 +1,9 @@
 // Package archive reads conda packages (.conda and .tar.bz2) safely and as streams: nothing that it hands out leads out of
 // the prefix, nothing is unpacked to disk, and memory stays bounded whatever a package holds.
+//
+// Decompressing takes what the package asks for: up to 8 MiB for those of the usual zstd levels up to 19, 32 MiB for level 20,
+// 64 MiB for 21 and 128 MiB for 22 (as older builds of conda-package-handling write them), more than which is refused; of
+// a .tar.bz2 4 MiB. Each path takes some 25 bytes on top.
 package archive
 
 import (
@@ -40,6 +44,10 @@ type Limits struct {
 	FileBytes  int64 // one file, 32 GiB by default
 	InfoBytes  int64 // one file of info/, which is what readers keep in memory, 32 MiB by default
 	Entries    int   // number of entries, 2,000,000 by default
+
+	// Window is the largest zstd window, in bytes: memory that decompressing the package takes. 128 MiB by default, which is what zstd
+	// --ultra -22 asks for and the most that zstd itself reads without being told to.
+	Window int64
 }
 
 // WithDefaults is l with the defaults in the place of what is not set.
@@ -55,6 +63,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Entries <= 0 {
 		l.Entries = 2_000_000
+	}
+	if l.Window <= 0 {
+		l.Window = 128 << 20
 	}
 	return l
 }
@@ -120,7 +131,7 @@ func NewReader(src io.ReaderAt, size int64, opts Options) (*Reader, error) {
 		err = format.agrees(opts.Name)
 	}
 	if err == nil {
-		r.parts, err = format.open(src, size, opts.Decoders)
+		r.parts, err = format.open(src, size, unpacker{opts.Decoders, uint64(r.limits.Window)})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)

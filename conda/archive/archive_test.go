@@ -301,6 +301,49 @@ func TestDecoders(t *testing.T) {
 	}
 }
 
+// TestWindow reads packages that say how much memory decompressing them takes, and refuses those that say too much, also late.
+func TestWindow(t *testing.T) {
+	w, err := zstd.NewWriter(nil, zstd.WithWindowSize(1<<20), zstd.WithSingleSegment(false))
+	require.NoError(t, err)
+	frame := func(b []byte, log int) []byte {
+		f := w.EncodeAll(b, nil)
+		require.Zero(t, f[4]&0x20, "a single segment has no window")
+		f[5] = byte((log - 10) << 3)
+		return f
+	}
+	b := tarball(t, file("a", strings.Repeat("some text ", 100_000)))
+	half := len(b) / 2
+	for _, tc := range []struct {
+		name  string
+		pkg   []byte
+		limit int64
+		want  string
+	}{
+		{"level 22", frame(b, 27), 0, ""},
+		{"more", frame(b, 28), 0, "d.conda: opening pkg-d.tar.zst: decompressing it takes a zstd window of 256 MiB, and the limit is 128 MiB"},
+		{"more than is wanted", frame(b, 25), 16 << 20, "takes a zstd window of 32 MiB, and the limit is 16 MiB"},
+		{"just what is wanted", frame(b, 25), 32 << 20, ""},
+		{"several frames", append(frame(b[:half], 23), frame(b[half:], 20)...), 0, ""},
+		{"more in a later frame", append(frame(b[:half], 20), frame(b[half:], 27)...), 0, "window size exceeded"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := zipped(t, zipMember{"info-d.tar.zst", frame(tarball(t, index()), 20)}, zipMember{"pkg-d.tar.zst", tc.pkg})
+			for _, d := range []*archive.Decoders{nil, {}} {
+				for range 2 { // the second time with what the first has left
+					opts := archive.Options{Name: "d.conda", Limits: archive.Limits{Window: tc.limit}, Decoders: d}
+					_, payload, err := read(t.Context(), c, opts)
+					if tc.want != "" {
+						require.ErrorContains(t, err, tc.want)
+						continue
+					}
+					require.NoError(t, err)
+					require.Len(t, payload[0].body, 1_000_000)
+				}
+			}
+		})
+	}
+}
+
 func TestYield(t *testing.T) {
 	r, err := open(dotConda(t, file("a", "aaaa"), file("b", "b")), archive.Options{})
 	require.NoError(t, err)

@@ -10,10 +10,8 @@ import (
 	"io"
 	"path"
 	"strings"
-	"sync"
 
 	"github.com/dsnet/compress/bzip2"
-	"github.com/klauspost/compress/zstd"
 )
 
 // format is what a file's first bytes say it is.
@@ -73,10 +71,10 @@ func (f format) agrees(name string) error {
 	return nil
 }
 
-func (f format) open(src io.ReaderAt, size int64, d *Decoders) (parts, error) {
+func (f format) open(src io.ReaderAt, size int64, u unpacker) (parts, error) {
 	switch f {
 	case formatConda:
-		return openConda(src, size, d)
+		return openConda(src, size, u)
 	case formatBzip2:
 		return tarBz2{src, size}, nil
 	}
@@ -108,15 +106,15 @@ func (tarBz2) split() bool { return false }
 // condaZip is a package of the newer format: a zip of two tarballs (CEP 35), in any order.
 type condaZip struct {
 	infoTar, pkgTar *zip.File
-	decoders        *Decoders
+	unpacker        unpacker
 }
 
-func openConda(src io.ReaderAt, size int64, d *Decoders) (condaZip, error) {
+func openConda(src io.ReaderAt, size int64, u unpacker) (condaZip, error) {
 	z, err := zip.NewReader(src, size)
 	if err != nil {
 		return condaZip{}, fmt.Errorf("reading the zip's directory, which a truncated file lacks: %w", err)
 	}
-	c := condaZip{decoders: d}
+	c := condaZip{unpacker: u}
 	var nested string
 	for _, f := range z.File {
 		var slot **zip.File
@@ -182,75 +180,6 @@ func checkMetadata(f *zip.File) error {
 	return nil
 }
 
-func (c condaZip) info() (io.ReadCloser, error)    { return c.open(c.infoTar) }
-func (c condaZip) payload() (io.ReadCloser, error) { return c.open(c.pkgTar) }
+func (c condaZip) info() (io.ReadCloser, error)    { return c.unpacker.open(c.infoTar) }
+func (c condaZip) payload() (io.ReadCloser, error) { return c.unpacker.open(c.pkgTar) }
 func (condaZip) split() bool                       { return true }
-
-// maxWindow is the largest window that zstd's command line makes and reads without being told to: what --ultra -22 asks
-// for. It is allocated only for frames that need it; those of the usual level 19 need 8 MiB.
-const maxWindow = 128 << 20
-
-// keptWindow is the largest window that is kept for the next package.
-const keptWindow = 16 << 20
-
-// Decoders keeps between packages what decompressing them takes: a window of some MiB, which costs time to allocate and clear.
-// The zero value is ready for use, also by several readers at once; a nil one keeps nothing.
-type Decoders struct{ free sync.Pool } // of *zstd.Decoder
-
-func (d *Decoders) open(r io.Reader) (*zstd.Decoder, error) {
-	if d != nil {
-		if z, ok := d.free.Get().(*zstd.Decoder); ok {
-			return z, z.Reset(r)
-		}
-	}
-	return zstd.NewReader(r,
-		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-}
-
-func (d *Decoders) close(z *zstd.Decoder, window uint64) {
-	if d == nil || window > keptWindow || z.Reset(nil) != nil {
-		z.Close()
-		return
-	}
-	d.free.Put(z)
-}
-
-// zstdMember is a member's decompressed bytes.
-type zstdMember struct {
-	*zstd.Decoder
-	decoders *Decoders
-	window   uint64
-	member   io.Closer
-}
-
-func (z zstdMember) Close() error {
-	z.decoders.close(z.Decoder, z.window)
-	return z.member.Close()
-}
-
-// windowOf is the window that a stream's first frame asks for.
-func windowOf(b *bufio.Reader) uint64 {
-	head, _ := b.Peek(zstd.HeaderMaxSize) // a stream may be shorter, and what is wrong with it is the decoder's to say
-	var h zstd.Header
-	switch err := h.Decode(head); {
-	case err != nil:
-		return maxWindow
-	case h.SingleSegment:
-		return h.FrameContentSize
-	}
-	return h.WindowSize
-}
-
-func (c condaZip) open(f *zip.File) (io.ReadCloser, error) {
-	m, err := f.Open()
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", f.Name, err)
-	}
-	b := bufio.NewReaderSize(m, readAhead)
-	window := windowOf(b)
-	d, err := c.decoders.open(b)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", f.Name, err), m.Close())
-	}
-	return zstdMember{d, c.decoders, window, m}, nil
-}

@@ -16,7 +16,7 @@ type walk struct {
 	lim   Limits
 	src   *meter
 	tar   *tar.Reader
-	kinds map[string]Type   // of every path seen, parents included
+	kinds kinds             // of every path seen, parents included
 	hard  map[string]string // hard link -> the regular file behind it
 	total int64
 	count int
@@ -27,7 +27,7 @@ func newWalk(ctx context.Context, r *Reader, src io.Reader) *walk {
 	m := &meter{ctx: ctx, src: src, left: r.limits.TotalBytes + r.limits.TotalBytes/8 + 16<<20}
 	return &walk{
 		ctx: ctx, name: r.name, lim: r.limits, src: m, tar: tar.NewReader(m),
-		kinds: map[string]Type{}, hard: map[string]string{},
+		kinds: newKinds(), hard: map[string]string{},
 	}
 }
 
@@ -153,7 +153,7 @@ func (w *walk) hardTarget(p, link string) (string, error) {
 	if first, ok := w.hard[target]; ok {
 		target = first
 	}
-	if w.kinds[target] != Regular {
+	if w.kinds.of(target) != Regular {
 		return "", w.refuse(p, "is a hard link to %q, which is no file that came before it", link)
 	}
 	return target, nil
@@ -162,22 +162,22 @@ func (w *walk) hardTarget(p, link string) (string, error) {
 // register notes the entry, and refuses a second one of its path, and one that is both a directory and something else:
 // what is unpacked through a symlink ends up elsewhere.
 func (w *walk) register(e Entry) error {
-	if old, ok := w.kinds[e.Path]; ok && (old != Directory || e.Type != Directory) {
+	if old := w.kinds.of(e.Path); old != "" && (old != Directory || e.Type != Directory) {
 		return w.refuse(e.Path, "is there twice, as %s and as %s", old, e.Type)
 	}
-	w.kinds[e.Path] = e.Type
+	w.kinds.set(e.Path, e.Type)
 	if e.Type == Hardlink {
 		w.hard[e.Path] = e.Link
 	}
 	for dir := parent(e.Path); dir != ""; dir = parent(dir) {
-		old, ok := w.kinds[dir]
-		if ok && old != Directory {
+		switch old := w.kinds.of(dir); old {
+		case Directory:
+			return nil
+		case "":
+			w.kinds.set(dir, Directory)
+		default:
 			return w.refuse(e.Path, "is below %q, which is a %s", dir, old)
 		}
-		if ok {
-			break
-		}
-		w.kinds[dir] = Directory
 	}
 	return nil
 }

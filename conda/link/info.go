@@ -17,9 +17,9 @@ import (
 type info struct {
 	index, about json.RawMessage
 	identity     identity
-	paths        []MetaPath // without path_type where files, has_prefix and no_link stand in for paths.json
-	listed       bool       // there is a list of the files, if only an empty one
-	metadata     *metadata  // link.json, or what older packages have in its place
+	paths        []Path    // of which only Meta is known, without path_type where files, has_prefix and no_link stand in for paths.json
+	listed       bool      // there is a list of the files, if only an empty one
+	metadata     *metadata // link.json, or what older packages have in its place
 }
 
 // identity is what index.json must agree on with the channel's record.
@@ -42,11 +42,18 @@ type metadata struct {
 // readInfo reads the files of info/ that say what is to be linked.
 func readInfo(ctx context.Context, r *archive.Reader) (info, error) {
 	raw := map[string][]byte{
-		"index.json": nil, "about.json": nil, "paths.json": nil, "files": nil, "has_prefix": nil, "no_link": nil,
+		"index.json": nil, "about.json": nil, "files": nil, "has_prefix": nil, "no_link": nil,
 		"no_softlink": nil, "link.json": nil, "package_metadata.json": nil, "noarch.json": nil,
 	}
+	var in info
 	err := r.Info(ctx, func(e archive.Entry, body io.Reader) error {
 		name := strings.TrimPrefix(e.Path, "info/")
+		if name == "paths.json" && body != nil {
+			in.listed = true
+			var err error
+			in.paths, err = readPaths(body, e.Size)
+			return err
+		}
 		if _, ok := raw[name]; !ok || body == nil {
 			return nil
 		}
@@ -58,15 +65,17 @@ func readInfo(ctx context.Context, r *archive.Reader) (info, error) {
 	if err != nil {
 		return info{}, err
 	}
-	in := info{index: compact(raw["index.json"]), about: compact(raw["about.json"])}
+	in.index, in.about = compact(raw["index.json"]), compact(raw["about.json"])
 	if raw["index.json"] == nil {
 		return info{}, errors.New("the package has no info/index.json")
 	}
 	if err := json.Unmarshal(raw["index.json"], &in.identity); err != nil {
 		return info{}, fmt.Errorf("reading info/index.json: %w", err)
 	}
-	if err := in.readPaths(raw); err != nil {
-		return info{}, err
+	if !in.listed {
+		if err := in.readFiles(raw); err != nil {
+			return info{}, err
+		}
 	}
 	return in, in.readMetadata(raw)
 }
@@ -80,30 +89,9 @@ func compact(b []byte) json.RawMessage {
 	return out.Bytes()
 }
 
-func (in *info) readPaths(raw map[string][]byte) error {
-	b := raw["paths.json"]
-	if b == nil {
-		in.listed = raw["files"] != nil
-		return in.readFiles(raw)
-	}
-	in.listed = true
-	var doc struct {
-		Version json.Number `json:"paths_version"`
-		Paths   []MetaPath  `json:"paths"`
-	}
-	doc.Paths = make([]MetaPath, 0, min(bytes.Count(b, []byte(`"_path"`)), len(b)/32))
-	if err := json.Unmarshal(b, &doc); err != nil {
-		return fmt.Errorf("reading info/paths.json: %w", err)
-	}
-	if doc.Version != "1" {
-		return fmt.Errorf("info/paths.json is of version %q, and only 1 is known", doc.Version)
-	}
-	in.paths = doc.Paths
-	return nil
-}
-
 // readFiles reads the lists that packages had before paths.json.
 func (in *info) readFiles(raw map[string][]byte) error {
+	in.listed = raw["files"] != nil
 	prefixes, err := readHasPrefix(raw["has_prefix"])
 	if err != nil {
 		return err
@@ -117,7 +105,7 @@ func (in *info) readFiles(raw map[string][]byte) error {
 		if p, ok := prefixes[l]; ok {
 			m.Placeholder, m.FileMode = p.placeholder, string(p.mode)
 		}
-		in.paths = append(in.paths, m)
+		in.paths = append(in.paths, Path{Meta: m})
 	}
 	return nil
 }
@@ -140,7 +128,7 @@ const defaultPlaceholder = "/opt/anaconda1anaconda2anaconda3"
 func readHasPrefix(b []byte) (map[string]replacement, error) {
 	out := map[string]replacement{}
 	for _, l := range lines(b) {
-		switch w := words(l); len(w) {
+		switch w := split(l); len(w) {
 		case 1:
 			out[w[0]] = replacement{mode: textMode, placeholder: defaultPlaceholder}
 		case 3:
@@ -152,8 +140,8 @@ func readHasPrefix(b []byte) (map[string]replacement, error) {
 	return out, nil
 }
 
-// words splits at spaces outside of quotes that begin a word.
-func words(l string) []string {
+// split splits at spaces outside of quotes that begin a word.
+func split(l string) []string {
 	var out []string
 	for l = strings.TrimSpace(l); l != ""; l = strings.TrimSpace(l) {
 		end := strings.IndexAny(l, " \t")

@@ -18,8 +18,8 @@ type plan struct {
 	target      Target
 	noarch      conda.NoArch
 	listed      bool
-	paths       []Path  // of the items, in their order
-	items       []*item // in the package's order
+	paths       []Path // of the items, in their order
+	items       []item // in the package's order
 	bySource    map[string]*item
 	entryPoints []EntryPoint
 	compiles    bool // conda compiles the python files
@@ -48,10 +48,10 @@ func newPlan(in info, rec *conda.Record, t Target) (*plan, error) {
 	}
 	p := &plan{
 		rec: rec, target: t, noarch: noarch, listed: in.listed,
-		paths: make([]Path, 0, len(in.paths)), items: make([]*item, 0, len(in.paths)), bySource: make(map[string]*item, len(in.paths)),
+		paths: in.paths, items: make([]item, len(in.paths)), bySource: make(map[string]*item, len(in.paths)),
 	}
-	for _, m := range in.paths {
-		if err := p.add(m); err != nil {
+	for i := range p.paths {
+		if err := p.add(i); err != nil {
 			return nil, err
 		}
 	}
@@ -68,7 +68,9 @@ func newPlan(in info, rec *conda.Record, t Target) (*plan, error) {
 	return p, p.checkTargets()
 }
 
-func (p *plan) add(m MetaPath) error {
+// add takes up the i-th path.
+func (p *plan) add(i int) error {
+	m := &p.paths[i].Meta
 	source, err := archive.CleanPath(m.Path)
 	if err != nil {
 		return fmt.Errorf("the list of the package's files: %w", err)
@@ -79,19 +81,19 @@ func (p *plan) add(m MetaPath) error {
 	if p.bySource[source] != nil {
 		return fmt.Errorf("the list of the package's files has %q twice", m.Path)
 	}
-	p.paths = append(p.paths, Path{Path: p.place(source), Meta: m}) // never grows: the items point into it
-	it := &item{source: source, path: &p.paths[len(p.paths)-1]}
+	p.paths[i].Path = p.place(source)
+	it := &p.items[i]
+	it.source, it.path = source, &p.paths[i]
 	if m.Placeholder != "" && m.PathType != "softlink" {
 		if it.replacement, err = p.replacement(m); err != nil {
 			return err
 		}
 	}
-	p.items = append(p.items, it)
 	p.bySource[source] = it
 	return nil
 }
 
-func (p *plan) replacement(m MetaPath) (*replacement, error) {
+func (p *plan) replacement(m *MetaPath) (*replacement, error) {
 	r := &replacement{mode: mode(m.FileMode), placeholder: m.Placeholder, prefix: p.target.Prefix}
 	if r.mode != textMode && r.mode != binaryMode {
 		return nil, fmt.Errorf("%q has the file mode %q, and only text and binary are known", m.Path, m.FileMode)
@@ -119,12 +121,9 @@ func (p *plan) place(source string) string {
 // checkTargets refuses packages that put two things in one place. An entry point takes the place of a file, as in conda,
 // which writes it last.
 func (p *plan) checkTargets() error {
-	at := make(map[string]*item, len(p.items))
-	for _, it := range p.items {
-		if other := at[it.path.Path]; other != nil {
-			return fmt.Errorf("%q and %q both belong at %q", other.source, it.source, it.path.Path)
-		}
-		at[it.path.Path] = it
+	at, err := p.byPath()
+	if err != nil {
+		return err
 	}
 	for _, it := range p.items {
 		for dir := path.Dir(it.path.Path); dir != "."; dir = path.Dir(dir) {
@@ -145,6 +144,22 @@ func (p *plan) checkTargets() error {
 		}
 	}
 	return nil
+}
+
+// byPath are the items by their paths in the prefix.
+func (p *plan) byPath() (map[string]*item, error) {
+	if p.noarch != conda.NoArchPython {
+		return p.bySource, nil
+	}
+	at := make(map[string]*item, len(p.items))
+	for i := range p.items {
+		it := &p.items[i]
+		if other := at[it.path.Path]; other != nil {
+			return nil, fmt.Errorf("%q and %q both belong at %q", other.source, it.source, it.path.Path)
+		}
+		at[it.path.Path] = it
+	}
+	return at, nil
 }
 
 // directories are those that the files need, and those that are listed.

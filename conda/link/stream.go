@@ -26,6 +26,7 @@ type stream struct {
 	plan    *plan
 	emit    func(File, io.Reader) error
 	late    []archive.Entry // hard links that need bytes of their own
+	digests [2]digest       // of a file's bytes in the archive and in the prefix, used again for each
 
 	differences []string // between the package's list and its files, the first ones
 	differ      int      // how many there are
@@ -40,7 +41,8 @@ func (s *stream) run() error {
 			return err
 		}
 	}
-	for _, it := range s.plan.items {
+	for i := range s.plan.items {
+		it := &s.plan.items[i]
 		if it.done || it.shadowed {
 			continue
 		}
@@ -126,7 +128,7 @@ func (s *stream) put(it *item, f File, body io.Reader) error {
 
 func (s *stream) regular(it *item, e archive.Entry, body io.Reader) error {
 	f := File{Type: Regular, Mode: fileMode(e.Mode), ModTime: e.ModTime, Size: e.Size}
-	source := newDigest(body)
+	source := s.digests[0].of(body)
 	if it.replacement != nil {
 		it.replacement.size = e.Size
 	}
@@ -137,7 +139,7 @@ func (s *stream) regular(it *item, e archive.Entry, body io.Reader) error {
 		final = source
 		err = s.put(it, f, source)
 	case r.mode == binaryMode:
-		final = newDigest(r.reader(source))
+		final = s.digests[1].of(r.reader(source))
 		err = s.put(it, f, final)
 	default:
 		final, err = s.text(it, f, source)
@@ -151,8 +153,11 @@ func (s *stream) regular(it *item, e archive.Entry, body io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", it.source, err)
 	}
-	it.path.Size, it.path.SHA256 = final.n, final.sum()
-	return s.compare(it, source)
+	sum := source.sum(it.path.Meta.SHA256)
+	if it.path.Size, it.path.SHA256 = final.n, sum; final != source {
+		it.path.SHA256 = final.sum(sum)
+	}
+	return s.compare(it, source.n, sum)
 }
 
 // text replaces the prefix before the file is handed out, since its size is known only then.
@@ -162,7 +167,7 @@ func (s *stream) text(it *item, f File, source io.Reader) (*digest, error) {
 		return nil, err
 	}
 	f.Size = sp.size
-	final := newDigest(sp.reader())
+	final := s.digests[1].of(sp.reader())
 	err = s.put(it, f, final)
 	if err == nil {
 		err = final.drain()
@@ -172,23 +177,19 @@ func (s *stream) text(it *item, f File, source io.Reader) (*digest, error) {
 
 // compare completes what conda-meta says of a file, and notes where the package's own words are wrong. What
 // the prefix holds is recorded as it is.
-func (s *stream) compare(it *item, source *digest) (err error) {
+func (s *stream) compare(it *item, size int64, sum string) (err error) {
 	m := &it.path.Meta
 	if m.PathType == "softlink" {
 		return nil
 	}
-	got := source.sum()
-	if m.SHA256 == got && it.path.SHA256 == got {
-		it.path.SHA256 = m.SHA256 // one string for both
-	}
 	if it.replacement != nil || m.SHA256 != "" {
 		m.SHA256InPrefix = it.path.SHA256
 	}
-	if m.SHA256 != "" && m.SHA256 != got {
-		err = s.differs("%s: info/paths.json has the sha256 %s, the archive %s", it.source, m.SHA256, got)
+	if m.SHA256 != "" && m.SHA256 != sum {
+		err = s.differs("%s: info/paths.json has the sha256 %s, the archive %s", it.source, m.SHA256, sum)
 	}
-	if m.SizeInBytes != nil && *m.SizeInBytes != source.n {
-		err = errors.Join(err, s.differs("%s: info/paths.json has the size %d, the archive %d", it.source, *m.SizeInBytes, source.n))
+	if m.SizeInBytes != nil && *m.SizeInBytes != size {
+		err = errors.Join(err, s.differs("%s: info/paths.json has the size %d, the archive %d", it.source, *m.SizeInBytes, size))
 	}
 	return err
 }
@@ -232,7 +233,7 @@ func (s *stream) entryPoints() error {
 // paths are the plan's items and entry points, in conda's order.
 func (s *stream) paths() []Path {
 	out := s.plan.paths
-	if slices.ContainsFunc(s.plan.items, func(it *item) bool { return !it.done }) {
+	if slices.ContainsFunc(s.plan.items, func(it item) bool { return !it.done }) {
 		out = nil
 		for _, it := range s.plan.items {
 			if it.done {
@@ -273,7 +274,14 @@ type digest struct {
 	n   int64
 }
 
-func newDigest(src io.Reader) *digest { return &digest{src: src, h: sha256.New()} }
+// of begins anew, with src.
+func (d *digest) of(src io.Reader) *digest {
+	if d.src, d.n = src, 0; d.h == nil {
+		d.h = sha256.New()
+	}
+	d.h.Reset()
+	return d
+}
 
 func (d *digest) Read(p []byte) (int, error) {
 	n, err := d.src.Read(p)
@@ -288,4 +296,13 @@ func (d *digest) drain() error {
 	return err
 }
 
-func (d *digest) sum() string { return hex.EncodeToString(d.h.Sum(nil)) }
+// sum is what was read; it is the string that was expected where it is the same.
+func (d *digest) sum(expected string) string {
+	var raw [sha256.Size]byte
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], d.h.Sum(raw[:0]))
+	if string(text[:]) == expected {
+		return expected
+	}
+	return string(text[:])
+}
