@@ -48,6 +48,10 @@ type Config struct {
 	Entrypoint []string // nil keeps the base's
 	Cmd        []string // nil keeps the base's, unless Entrypoint is set
 	Labels     map[string]string
+	// Annotations are the manifest's; a key has no white space. What the base's manifest has is not inherited.
+	Annotations map[string]string
+	// Plain drops the base's volumes and its stop signal; what no OCI image has, such as ONBUILD, is always dropped.
+	Plain bool
 }
 
 // Variable is one environment variable.

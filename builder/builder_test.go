@@ -67,7 +67,7 @@ func newBase(t *testing.T, dir string) base.Image {
 			},
 			{{Path: "etc/passwd", Body: "root:x:0:0:root:/root:/bin/tool\n"}},
 		},
-		Config:  ocispecs.ImageConfig{Env: []string{"PATH=/bin", "LANG=C"}, Cmd: []string{"/bin/tool"}, Labels: map[string]string{"base": "yes"}},
+		Config:  ocispecs.ImageConfig{Env: []string{"PATH=/bin", "LANG=C"}, Cmd: []string{"/bin/tool"}, Labels: map[string]string{"base": "yes"}, Volumes: map[string]struct{}{"/data": {}}, StopSignal: "SIGINT"},
 		History: []ocispecs.History{{Created: &created, CreatedBy: "one"}, {Created: &created, CreatedBy: "nothing", EmptyLayer: true}, {Created: &created, CreatedBy: "two"}},
 	})
 	img, err := base.Open(t.Context(), "oci-layout:"+dir, base.Options{Dir: t.TempDir()})
@@ -120,7 +120,7 @@ func request(t *testing.T, img base.Image) builder.Request {
 		Config: builder.Config{
 			Env:  []builder.Variable{{"PATH", "/opt/conda/bin:/bin"}, {"CONDA_PREFIX", "/opt/conda"}},
 			User: "1000:100", WorkingDir: "/home/someone", Entrypoint: []string{"tini", "--"},
-			Labels: map[string]string{"title": "an environment"},
+			Labels: map[string]string{"title": "an environment"}, Annotations: map[string]string{"org.example/made-by": "a test, twice"}, Plain: true,
 		},
 	}
 }
@@ -169,6 +169,7 @@ func TestBuildWithoutSteps(t *testing.T) {
 		Env:    []string{"PATH=/opt/conda/bin:/bin", "LANG=C", "CONDA_PREFIX=/opt/conda"},
 		Labels: map[string]string{"base": "yes", "title": "an environment"},
 	}, built.Config.Config)
+	require.Equal(t, map[string]string{"org.example/made-by": "a test, twice"}, built.Manifest.Annotations)
 	require.Equal(t, req.Epoch, *built.Config.Created)
 	var history []string
 	for _, h := range built.Config.History {

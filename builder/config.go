@@ -78,6 +78,9 @@ func (c Config) over(base ocispecs.ImageConfig) ocispecs.ImageConfig {
 			out.Env[at] = entry
 		}
 	}
+	if c.Plain {
+		out.Volumes, out.StopSignal = nil, ""
+	}
 	if c.User != "" {
 		out.User = c.User
 	}

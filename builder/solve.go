@@ -109,6 +109,9 @@ func (r Request) exports(out *layout) ([]client.ExportEntry, error) {
 	if len(r.Steps) > 0 {
 		attrs[string(exptypes.OptKeyRewriteTimestamp)] = "true"
 	}
+	for key, value := range r.Config.Annotations {
+		attrs[exptypes.AnnotationManifestKey(nil, key)] = value
+	}
 	local := maps.Clone(attrs)
 	local["tar"] = "false"
 	entries := []client.ExportEntry{{Type: client.ExporterOCI, Attrs: local, OutputStore: out}}

@@ -37,6 +37,10 @@ func debian() basetest.Image {
 			{Path: "usr/bin/dash", Body: "dash"},
 			{Path: "usr/bin/sh", Link: "dash"},
 			{Path: "usr/bin/bash", Body: "bash"},
+			{Path: "usr/bin/sleep", Body: "sleep"},
+			{Path: "usr/bin/tini-static", Body: "tini"},
+			{Path: "usr/sbin/tini", Link: "../bin/tini-static"},
+			{Path: "etc/ssl/certs/ca-certificates.crt", Body: "certificates"},
 			{Path: "usr/lib/x86_64-linux-gnu/libc.so.6", Body: glibcBanner},
 			{Path: "usr/lib/os-release", Body: "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\nVERSION_ID='12'\n# x=y\n"},
 			{Path: "etc/os-release", Link: "../usr/lib/os-release"},
@@ -62,7 +66,7 @@ func TestFacts(t *testing.T) {
 	img, err := base.Open(t.Context(), "oci-layout:"+dir, base.Options{Dir: cache})
 	require.NoError(t, err)
 	require.Equal(t, base.Facts{
-		Glibc: "2.36", Shell: true,
+		Glibc: "2.36", Shell: true, Sleep: true, Tini: "/usr/sbin/tini", Certificates: true,
 		Passwd: "root:x:0:0::/root:/bin/bash\n", Group: "root:x:0:\n",
 		OSRelease: map[string]string{"PRETTY_NAME": "Debian GNU/Linux 12", "ID": "debian", "VERSION_ID": "12"},
 		Links:     map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"},

@@ -23,6 +23,10 @@ type Facts struct {
 	Shell     bool              `json:"shell"`     // there is /bin/sh
 	Bash      bool              `json:"bash"`      // there is /bin/bash
 	Conda     bool              `json:"conda"`     // there is something at /opt/conda
+	Sleep     bool              `json:"sleep"`     // there is a program sleep where programs are
+	// Tini is where there is tini, an init that starts one program, hands it signals and reaps what it leaves; "" where there is none.
+	Tini         string `json:"tini"`
+	Certificates bool   `json:"certificates"` // there are certificates of authorities, for TLS
 	// Links are the symbolic links in the root, such as "lib64": "usr/lib64", without leading slashes: a layer
 	// that has a directory of such a name would hide what the link leads to.
 	Links map[string]string `json:"links"`
@@ -30,7 +34,7 @@ type Facts struct {
 }
 
 // factsVersion changes when what is read, or how, does.
-const factsVersion = 1
+const factsVersion = 2
 
 // record is how facts are kept.
 type record struct {
@@ -81,7 +85,9 @@ func (t tree) facts(arch string) Facts {
 		Passwd: t.text("etc/passwd"), Group: t.text("etc/group"),
 		OSRelease: osRelease(t.text("etc/os-release")),
 		Shell:     t.has("bin/sh"), Bash: t.has("bin/bash"), Conda: t.has("opt/conda"),
-		Links: map[string]string{},
+		Sleep: t.first("bin/sleep", "usr/bin/sleep") != "", Tini: t.first("usr/bin/tini", "sbin/tini", "usr/sbin/tini", "bin/tini", "usr/local/bin/tini"),
+		Certificates: t.first("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem") != "",
+		Links:        map[string]string{},
 	}
 	if len(f.OSRelease) == 0 {
 		f.OSRelease = osRelease(t.text("usr/lib/os-release"))
@@ -122,6 +128,16 @@ func (t tree) musl() bool {
 func (t tree) has(p string) bool {
 	_, ok := t.resolve(p)
 	return ok
+}
+
+// first is the first of the paths that there is something at, absolute; "" where there is nothing at any.
+func (t tree) first(paths ...string) string {
+	for _, p := range paths {
+		if t.has(p) {
+			return "/" + p
+		}
+	}
+	return ""
 }
 
 func (t tree) text(p string) string {
