@@ -59,6 +59,9 @@ type Step struct {
 	Files   []File   // are there, read-only, while the step runs
 	Secrets []Secret // are there, as files, while the step runs; no part of what a step is recognised by
 
+	// Output gives the step OutputDir also where nobody asks for what it writes there: for who asks later it is the same step.
+	Output bool
+
 	ReadOnly bool   // the root cannot be written; /tmp, /root and OutputDir can
 	Hostname string // default: BuildKit's
 }
@@ -128,10 +131,15 @@ func New(ctx context.Context, in Input) (*Graph, error) {
 		if err != nil {
 			return nil, fmt.Errorf("making the build graph: step %q: %w", s.Name, err)
 		}
-		if state = exec.Root(); in.Result == Output && i == len(in.Steps)-1 {
-			uid, gid := s.ids()
-			empty := llb.Scratch().File(llb.Mkdir("/"+OutputName, 0o755, llb.WithUIDGID(uid, gid)), llb.WithCustomName("a folder for what "+s.Name+" writes"))
-			state = exec.AddMount(OutputDir, empty, llb.SourcePath("/"+OutputName))
+		state = exec.Root()
+		asked := in.Result == Output && i == len(in.Steps)-1
+		if !asked && !s.Output {
+			continue
+		}
+		uid, gid := s.ids()
+		empty := llb.Scratch().File(llb.Mkdir("/"+OutputName, 0o755, llb.WithUIDGID(uid, gid)), llb.WithCustomName("a folder for what "+s.Name+" writes"))
+		if out := exec.AddMount(OutputDir, empty, llb.SourcePath("/"+OutputName)); asked {
+			state = out
 		}
 	}
 	def, err := state.Marshal(ctx, platform)

@@ -43,6 +43,7 @@ type buildOptions struct {
 	OnlyFixed   bool
 	Compression layer.Compression
 	MaxLayers   int
+	PostLink    postLinkMode
 	PostLinkNet bool
 	Builder     string
 	Refresh     bool // the channels are asked, however new what the cache has of their indexes
@@ -77,6 +78,7 @@ func buildCommand(env environment) *cli.Command {
 			&cli.BoolFlag{Name: "only-fixed", Usage: "the gate refuses only what has a fixed version"},
 			&cli.StringFlag{Name: "compression", Value: string(layer.Gzip), Usage: "gzip or zstd"},
 			&cli.IntFlag{Name: "max-layers", Value: layer.DefaultBudget, Usage: "`NUMBER` of layers that packages take at most"},
+			&cli.StringFlag{Name: "post-link", Value: string(postLinkRun), Usage: "run or skip: what becomes of the packages' post-link scripts"},
 			&cli.BoolFlag{Name: "post-link-network", Usage: "let post-link scripts reach the network"},
 			&cli.StringFlag{Name: "builder", Usage: "`ADDRESS` of a BuildKit: unix://, tcp:// or docker-container:// (default: embedded, or $BUILDKIT_HOST)"},
 			&cli.BoolFlag{Name: "refresh", Usage: refreshUsage},
@@ -128,6 +130,9 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	}
 	if o.Compression, err = parseCompression(c.String("compression")); err != nil {
 		return fail("compression", err)
+	}
+	if o.PostLink, err = parsePostLink(c.String("post-link")); err != nil {
+		return fail("post-link", err)
 	}
 	if o.MaxLayers < 1 || o.MaxLayers > 120 {
 		return fail("max-layers", fmt.Errorf("%d: want 1 to 120 (Docker stops at about 125 layers with the base's)", o.MaxLayers))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/datalayer/conda2docker/builder"
 	"github.com/datalayer/conda2docker/builder/base"
@@ -39,6 +40,7 @@ type execution struct {
 	layers  []layer.Layer // on the base
 	steps   []graph.Step  // the last one is asked; those before it lead to the root that it sees
 	secrets map[string][]byte
+	epoch   time.Time // the image's: what a step is told is part of what it is recognised by
 }
 
 // execute runs the steps, and hands out what the last one writes to graph.OutputDir.
@@ -52,7 +54,7 @@ func (b *build) execute(ctx context.Context, s *stage, e execution, receive func
 	}
 	s.pause()
 	return builder.Run(ctx, eng, builder.Request{
-		Base: e.base, Layers: e.layers, Steps: e.steps, Secrets: e.secrets, Proxy: proxy(b.env.Getenv),
+		Base: e.base, Layers: e.layers, Steps: e.steps, Secrets: e.secrets, Proxy: proxy(b.env.Getenv), Epoch: e.epoch,
 		Dir: b.settings.Cache.Dir, Progress: builder.Progress{Out: b.env.Stderr, Mode: b.options.Progress},
 	}, receive)
 }

@@ -18,6 +18,7 @@ import (
 type layers struct {
 	segments []layer.Segment // in link order
 	all      []layer.Layer   // in the image's order; the environment layer is the last one
+	scripts  []script        // the packages' post-link scripts
 	user     user
 	epoch    time.Time
 }
@@ -79,6 +80,9 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	}
 	for _, w := range conflicts.Warnings {
 		b.console.say("warning: %s", w)
+	}
+	if out.scripts, err = b.findScripts(ctx, cache, env, out.segments); err != nil {
+		return layers{}, "", err
 	}
 	if out.all, err = cache.Layers(ctx, layer.Groups(out.segments, b.options.MaxLayers), 0); err != nil {
 		return layers{}, "", err

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/datalayer/conda2docker/builder/graph"
-	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/envspec"
 )
 
@@ -20,23 +19,9 @@ const (
 // steps are what has to be executed in the image: the packages' post-link scripts, then the pip section. Most environments have
 // neither, and are then assembled without executing anything.
 func (b *build) steps(in input, env resolved, ls layers) ([]graph.Step, map[string][]byte, error) {
-	var steps []graph.Step
-	common := stepEnvironment(env)
-	for i, r := range env.records {
-		scripts := ls.segments[i].Package.Scripts
-		if scripts.PostLink == "" {
-			continue
-		}
-		if !env.target.base.Facts.Bash {
-			return nil, nil, fmt.Errorf("%s has a post-link script, which bash runs, and base image %s has no bash", r.Dist(), env.target.base.Ref)
-		}
-		steps = append(steps, graph.Step{
-			Name:    "post-link script of " + r.Dist(),
-			Args:    []string{"/bin/bash", prefix + "/" + scripts.PostLink},
-			Env:     append(common, scriptEnvironment(r)...),
-			Dir:     prefix,
-			Network: b.options.PostLinkNet,
-		})
+	steps, err := b.postLinkSteps(env, ls.scripts)
+	if err != nil {
+		return nil, nil, err
 	}
 	if len(in.env.Pip) == 0 {
 		return steps, nil, nil
@@ -48,7 +33,7 @@ func (b *build) steps(in input, env resolved, ls layers) ([]graph.Step, map[stri
 			prefix + "/bin/python", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-cache-dir", "--no-compile",
 			"--root-user-action=ignore", "--no-warn-script-location", "-U", "--exists-action=b", "-r", pipSecretPath,
 		},
-		Env: common,
+		Env: stepEnvironment(env),
 		Dir: prefix, Network: true,
 		// The file is what the step is recognised by: without secrets and without this machine's own index.
 		Files:   []graph.File{{Path: requirementsPath, Body: []byte(shown)}},
@@ -62,14 +47,6 @@ func stepEnvironment(env resolved) []string {
 	return []string{
 		"PATH=" + prefix + "/bin:" + basePath(env.target.base), "CONDA_PREFIX=" + prefix, "CONDA_DEFAULT_ENV=base", "HOME=/root", "LANG=C.UTF-8",
 		"PYTHONDONTWRITEBYTECODE=1",
-	}
-}
-
-// scriptEnvironment is what a package's script is told (CEP 32).
-func scriptEnvironment(r *conda.Record) []string {
-	return []string{
-		"PREFIX=" + prefix, "ROOT_PREFIX=" + prefix, "PKG_NAME=" + string(r.Name), "PKG_VERSION=" + r.Version.String(),
-		fmt.Sprintf("PKG_BUILDNUM=%d", r.BuildNumber),
 	}
 }
 
