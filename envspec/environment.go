@@ -17,9 +17,11 @@ type Environment struct {
 	Dependencies []Dependency
 	Pip          []Requirement // the pip section, what it includes inlined
 	PipOptions   []PipOption
-	Variables    []Variable
-	Platforms    []conda.Subdir // empty: any
-	Files        []string       // the files read, in order, those that the pip section includes too
+	// PipConstraints bound the versions of what pip installs, and ask for nothing.
+	PipConstraints []Requirement
+	Variables      []Variable
+	Platforms      []conda.Subdir // empty: any
+	Files          []string       // the files read, in order, those that the pip section includes too
 }
 
 // Channel is a channel as a file names it.

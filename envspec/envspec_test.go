@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/datalayer/conda2docker/conda"
 )
@@ -222,11 +223,42 @@ func TestRequirements(t *testing.T) {
 		require.Equal(t, want, name)
 	}
 	for _, text := range []string{
-		"", "=1", "a=1", "a >", "a b", ".", "./a", "/a", "~/a", "a/b", "a.whl", "a.tar.gz", "file:///a", "https://h/a.whl",
+		"", "=1", "a=1", "a >", "a b", ".", "./a", "/a", "~/a", "a/b", "file:///a", "https://h/a.whl",
 		"git+https://h/a", "a @ git+ssh://h/a", "a @ file:///a", "a @", "-a",
 	} {
 		_, _, err := parseRequirement(text)
 		require.Error(t, err, text)
+	}
+}
+
+// TestLocalRequirements holds what is a path, as pip tells it from a name, and that an absolute one is written as a relative one.
+func TestLocalRequirements(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		".": true, "./a": true, "/a": true, "a/b": true, "a.whl": true, "a-1.tar.gz": true, "a.zip[x]": true, "file:///a": true, "a @ file:///a": true,
+		"a": false, "a @ https://h/a.whl": false, "https://h/a.whl": false, "git+https://h/a": false, "a>=1 ; x == 'b/c'": false,
+	} {
+		require.Equal(t, want, isLocal(text), text)
+	}
+	dir := t.TempDir()
+	for line, want := range map[string]Requirement{
+		dir + "/a":                    {Text: "a", Local: dir + "/a", after: ""},
+		"file://" + dir + "/b%20c":    {Text: "b c", Local: dir + "/b c"},
+		"d[x] @ file://" + dir + "/d": {Name: "d", Text: "d[x] @ file:d", Local: dir + "/d", before: "d[x] @ file://"},
+		dir + "/e-1-py3-none-any.whl[y] --hash=sha256:01": {
+			Name: "e", Text: "e-1-py3-none-any.whl[y]", Local: dir + "/e-1-py3-none-any.whl", after: "[y]", Hashes: []string{"sha256:01"},
+		},
+	} {
+		body, err := yaml.Marshal(map[string]any{"dependencies": []any{"pip", map[string]any{"pip": []string{line}}}})
+		require.NoError(t, err)
+		env, _, err := ParseEnvironment([]File{{Path: dir + "/environment.yml", Data: body}}, Options{})
+		require.NoError(t, err, line)
+		require.Len(t, env.Pip, 1)
+		got := env.Pip[0]
+		got.Position, got.line = Position{}, ""
+		want.Direct = true
+		require.Equal(t, want, got, line)
+		require.NotContains(t, strings.Join(env.Request(RequestInput{}), "\n"), dir)
 	}
 }
 

@@ -128,7 +128,14 @@ func dump(e Environment, warnings []Warning) string {
 		line(d.Position, "spec %s%s%s", d.Text, strings.TrimRight(" "+d.Category, " "), implied)
 	}
 	for _, r := range e.Pip {
+		if r.Local != "" {
+			line(r.Position, "pip %s: %s is %s, and there %s", r.Name, r, r.Local, r.At("/there"))
+			continue
+		}
 		line(r.Position, "pip %s: %s", r.Name, r.Line())
+	}
+	for _, r := range e.PipConstraints {
+		line(r.Position, "pip constraint %s: %s", r.Name, r.Line())
 	}
 	for _, o := range e.PipOptions {
 		line(o.Position, "pip option %s -> %s", o, o.Value())

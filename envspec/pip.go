@@ -1,7 +1,9 @@
 package envspec
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,17 +15,28 @@ import (
 
 // Requirement is one Python package that the pip section asks for (PEP 508).
 type Requirement struct {
-	Name     string   // normalised (PEP 503)
-	Text     string   // as written, without comment and hashes, variables not replaced
-	Direct   bool     // "name @ URL" rather than a package of an index
+	Name     string   // normalised (PEP 503); "" of a local source whose name is not written
+	Text     string   // as written, without comment and hashes, variables not replaced; a path is relative
+	Direct   bool     // "name @ URL", or a local one, rather than a package of an index
+	Local    string   // the path of a wheel, a source distribution or a project's folder on this machine; else ""
 	Hashes   []string // of --hash, e.g. "sha256:…"
 	Position Position
 
-	line string
+	line          string
+	before, after string // what stands around the path of a local one
 }
 
 // Line is the requirement as pip reads it, hashes included and variables replaced: it may hold credentials.
 func (r Requirement) Line() string { return r.line }
+
+// At is Line for a local one that is at another path.
+func (r Requirement) At(path string) string {
+	line := r.before + path + r.after
+	for _, h := range r.Hashes {
+		line += " --hash=" + h
+	}
+	return line
+}
 
 // String is the requirement as it may be shown.
 func (r Requirement) String() string { return redact(r.Text) }
@@ -53,7 +66,8 @@ type pipLine struct {
 // pipReader reads lines for pip into an environment.
 type pipReader struct {
 	*merger
-	including []string // the files that are being read, outermost first
+	including   []string // the files that are being read, outermost first
+	constraints bool     // the lines are constraints: they ask for nothing
 }
 
 // pip reads the pip section: a list of the lines of a requirements file.
@@ -118,12 +132,13 @@ func (p *pipReader) option(l pipLine) error {
 		flag = long
 	}
 	switch flag {
-	case "--requirement":
-		return p.include(l, value)
+	case "--requirement", "--constraint":
+		return p.include(l, flag, value)
 	case "--editable":
-		return l.fail(nil, "pip: %s: an editable install points at a source tree that the image does not have: build a wheel and name it", l.text)
-	case "--constraint":
-		return l.fail(nil, "pip: %s: constraint files are not supported: write the bounds on the requirements", l.text)
+		if vcsURL.MatchString(value) {
+			return l.fail(errVersionControl, "pip: %s", l.text)
+		}
+		return l.fail(nil, "pip: %s: an editable install points at a source tree that the image does not have: name the folder without -e, and it is built and installed", l.text)
 	}
 	takesValue, known := pipFlags[flag]
 	switch {
@@ -160,18 +175,19 @@ func isURL(s string) bool {
 	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "${")
 }
 
-// include reads a requirements file in place of the line that names it.
-func (p *pipReader) include(l pipLine, path string) error {
+// include reads a file of requirements, or of constraints, in place of the line that names it.
+func (p *pipReader) include(l pipLine, flag, path string) error {
+	short := flag[1:3] // "-r" or "-c"
 	switch {
 	case path == "":
-		return l.fail(nil, "pip: -r names no file")
+		return l.fail(nil, "pip: %s names no file", short)
 	case strings.Contains(path, "://"):
-		return l.fail(nil, "pip: -r %s: want a local file", path)
+		return l.fail(nil, "pip: %s %s: want a local file", short, path)
 	case !filepath.IsAbs(path):
-		path = filepath.Join(filepath.Dir(p.including[len(p.including)-1]), path)
+		path = filepath.Join(p.dir(), path)
 	}
 	if slices.Contains(p.including, path) {
-		return l.fail(nil, "pip: -r %s: the file includes itself", path)
+		return l.fail(nil, "pip: %s %s: the file includes itself", short, path)
 	}
 	read := p.opts.ReadFile
 	if read == nil {
@@ -188,7 +204,7 @@ func (p *pipReader) include(l pipLine, path string) error {
 	if err := s.checkCharacters(); err != nil {
 		return err
 	}
-	inner := pipReader{merger: p.merger, including: append(slices.Clip(p.including), path)}
+	inner := pipReader{merger: p.merger, including: append(slices.Clip(p.including), path), constraints: flag == "--constraint"}
 	for n := 1; n <= len(s.starts); {
 		line := pipLine{text: s.line(n), at: s.position(s.firstWord(n))}
 		node := &yaml.Node{Line: line.at.Line, Column: line.at.Column}
@@ -208,7 +224,6 @@ var (
 	specifiers  = regexp.MustCompile(`^\(?\s*` + specifier + `(?:\s*,\s*` + specifier + `)*\s*,?\s*\)?$`)
 	nameRuns    = regexp.MustCompile(`[-_.]+`)
 	vcsURL      = regexp.MustCompile(`^(?:git|hg|svn|bzr)\+`)
-	localPath   = regexp.MustCompile(`^[./~]|^file:|^[^@;\s]*/|\.(?:whl|zip|tar\.gz|tar\.bz2)$`)
 	pipOptionAt = regexp.MustCompile(`\s--?[A-Za-z]`)
 	hashOption  = regexp.MustCompile(`^--hash(?:=|\s+)([a-z0-9]+:[0-9a-fA-F]+)(?:\s+|$)`)
 )
@@ -230,18 +245,89 @@ func (p *pipReader) requirement(l pipLine) error {
 			rest = rest[len(h[0]):]
 		}
 	}
-	name, direct, err := parseRequirement(r.Text)
-	if err != nil {
-		return l.fail(err, "pip: requirement %q", r.Text)
-	}
-	r.Name, r.Direct = name, direct
-	if r.line, err = expand(r.Text, variable, p.opts.Getenv); err != nil {
+	if err := p.resolve(&r); err != nil {
 		return l.fail(err, "pip: requirement %q", r.Text)
 	}
 	for _, h := range r.Hashes {
 		r.line += " --hash=" + h
 	}
+	if p.constraints {
+		p.env.PipConstraints = append(p.env.PipConstraints, r)
+		return nil
+	}
 	p.env.Pip = append(p.env.Pip, r)
+	return nil
+}
+
+// resolve says what a requirement's text is about, with its variables replaced.
+func (p *pipReader) resolve(r *Requirement) (err error) {
+	if r.line, err = expand(r.Text, variable, p.opts.Getenv); err != nil {
+		return err
+	}
+	if isLocal(r.line) {
+		if p.constraints {
+			return errors.New("a constraint is NAME and versions, not a file")
+		}
+		return p.local(r)
+	}
+	r.Name, r.Direct, err = parseRequirement(r.Text)
+	return err
+}
+
+// dir is the folder of the file that is being read.
+func (p *pipReader) dir() string { return filepath.Dir(p.including[len(p.including)-1]) }
+
+var (
+	namedFile = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[\w\s.,-]*\])?\s*@\s*file:`)
+	localFile = regexp.MustCompile(`^(.*?)\s*(\[[\w\s.,-]*\])?\s*(\s;.*)?$`)
+	localPath = regexp.MustCompile(`^[./]|^file:|^[^@;\s]*/|^\S+\.(?:whl|zip|tar\.gz|tar\.bz2)(?:\[|\s|$)`)
+)
+
+// isLocal reports whether a requirement is a path on this machine, as pip tells it from a name.
+func isLocal(text string) bool {
+	if vcsURL.MatchString(text) || strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
+		return false
+	}
+	if m := requirement.FindStringSubmatch(text); m != nil && strings.HasPrefix(m[3], "@") {
+		return namedFile.MatchString(text)
+	}
+	return localPath.MatchString(text)
+}
+
+// local reads a requirement that is a path: "PATH", "file:PATH" or "NAME @ file:PATH", with extras and a marker. A path is
+// relative to the file that names it, and an absolute one is shown as if it were written so.
+func (p *pipReader) local(r *Requirement) error {
+	text := r.line
+	if m := namedFile.FindStringSubmatch(text); m != nil {
+		r.Name, r.before = normalName(m[1]), m[1]+m[2]+" @ file://"
+		text = "file:" + text[len(m[0]):]
+	}
+	m := localFile.FindStringSubmatch(text)
+	path, isURL := strings.CutPrefix(m[1], "file:")
+	r.after = m[2] + m[3]
+	if isURL {
+		path = strings.TrimPrefix(strings.TrimPrefix(path, "//"), "localhost")
+		path, _, _ = strings.Cut(path, "#")
+		var err error
+		if path, err = url.PathUnescape(path); err != nil {
+			return err
+		}
+	}
+	if path == "" {
+		return errors.New("it names no file")
+	}
+	r.Direct, r.Local = true, path
+	if !filepath.IsAbs(path) {
+		r.Local = filepath.Join(p.dir(), path)
+	} else if from, err := filepath.Abs(p.dir()); err == nil {
+		if rel, err := filepath.Rel(from, path); err == nil {
+			r.Text = strings.TrimSuffix(r.before, "//") + filepath.ToSlash(rel) + r.after
+		}
+	}
+	if base := filepath.Base(path); r.Name == "" && strings.HasSuffix(base, ".whl") {
+		name, _, _ := strings.Cut(base, "-")
+		r.Name = normalName(name)
+	}
 	return nil
 }
 
@@ -249,23 +335,22 @@ func (p *pipReader) requirement(l pipLine) error {
 func parseRequirement(text string) (name string, direct bool, err error) {
 	switch {
 	case vcsURL.MatchString(text):
-		return "", false, fmt.Errorf("version control is not supported: name a released version, or a wheel as NAME @ https://…")
+		return "", false, errVersionControl
 	case strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://"):
 		return "", false, fmt.Errorf("a URL needs the package's name: NAME @ URL")
 	}
 	m := requirement.FindStringSubmatch(text)
-	if m != nil && strings.HasPrefix(m[3], "@") {
-		url := strings.TrimSpace(m[3][1:])
-		if !isURL(url) {
-			return "", false, fmt.Errorf("want a URL (http or https) after @: version control and local files are not supported")
-		}
-		return normalName(m[1]), true, nil
-	}
-	if localPath.MatchString(text) {
-		return "", false, fmt.Errorf("a local file or directory is not supported: the image does not have it")
-	}
 	if m == nil {
 		return "", false, fmt.Errorf("want NAME, such as %q", "requests>=2.28")
+	}
+	if strings.HasPrefix(m[3], "@") {
+		switch url := strings.TrimSpace(m[3][1:]); {
+		case vcsURL.MatchString(url):
+			return "", false, errVersionControl
+		case !isURL(url):
+			return "", false, fmt.Errorf("want a URL after @: http, https or file")
+		}
+		return normalName(m[1]), true, nil
 	}
 	rest, _, _ := strings.Cut(m[3], ";")
 	if rest = strings.TrimSpace(rest); rest != "" && !specifiers.MatchString(rest) {
@@ -273,6 +358,10 @@ func parseRequirement(text string) (name string, direct bool, err error) {
 	}
 	return normalName(m[1]), false, nil
 }
+
+// errVersionControl says what to do instead.
+var errVersionControl = errors.New("version control is not supported: what it gives cannot be checked by a hash; name a released version, " +
+	"a folder that it is checked out to (./NAME), or a file such as NAME @ https://github.com/OWNER/NAME/archive/COMMIT.tar.gz")
 
 // normalName is a Python package's name as indexes compare it (PEP 503).
 func normalName(s string) string { return strings.ToLower(nameRuns.ReplaceAllString(s, "-")) }

@@ -18,8 +18,8 @@ type RequestInput struct {
 // has that packages may expect is not part of it: a lock says for itself which systems it is for.
 //
 // It is a list of "KIND VALUE": "subdir", "priority", "channel" (URLs without credentials) in order, then, each sorted and without
-// repetition, "spec" (the MatchSpecs' canonical form) and "pip" (requirements, hashes included), then "option" (those for pip) in
-// order. Variables are not replaced in it, and credentials are masked: a new token does not make a lock stale. The order of the
+// repetition, "spec" (the MatchSpecs' canonical form), "pip" (requirements, hashes included) and "constraint" (pip's), then "option"
+// (those for pip) in order. Variables are not replaced in it, and credentials are masked: a new token does not make a lock stale. The order of the
 // dependencies, comments, names, categories and environment variables are not part of it.
 func (e Environment) Request(in RequestInput) []string {
 	var out []string
@@ -28,12 +28,9 @@ func (e Environment) Request(in RequestInput) []string {
 			out = append(out, kind+" "+v)
 		}
 	}
-	var specs, pip []string
+	var specs []string
 	for _, d := range e.Dependencies {
 		specs = append(specs, redact(d.Spec.String()))
-	}
-	for _, r := range e.Pip {
-		pip = append(pip, strings.Join(append([]string{r.String()}, sorted(r.Hashes)...), " "))
 	}
 	add("subdir", string(in.Subdir))
 	add("priority", in.Priority)
@@ -41,11 +38,21 @@ func (e Environment) Request(in RequestInput) []string {
 		add("channel", redact(c.URL))
 	}
 	add("spec", sorted(specs)...)
-	add("pip", sorted(pip)...)
+	add("pip", requested(e.Pip)...)
+	add("constraint", requested(e.PipConstraints)...)
 	for _, o := range e.PipOptions {
 		add("option", o.String())
 	}
 	return out
+}
+
+// requested are requirements as a request has them.
+func requested(requirements []Requirement) []string {
+	out := make([]string, len(requirements))
+	for i, r := range requirements {
+		out[i] = strings.Join(append([]string{r.String()}, sorted(r.Hashes)...), " ")
+	}
+	return sorted(out)
 }
 
 // sorted is the values in order, each once.
