@@ -82,6 +82,7 @@ func mayImport() map[string][]string {
 		"conda/lock":       {"conda", "conda/matchspec", "conda/version", "conda/fetch"},
 		"conda/archive":    {"conda"},
 		"conda/link":       {"conda", "conda/archive", "conda/version"},
+		"conda/activate":   {},
 		"conda/condatest":  {"conda", "conda/version"},
 		"envspec":          {"conda", "conda/matchspec", "conda/version"},
 		"builder/registry": {},
