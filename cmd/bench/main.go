@@ -46,7 +46,8 @@ func app() *cli.App {
 			part("resolve", "requests on 26,381 records, beside rattler", benchResolve),
 			part("scale", "requests on up to 840,000 records, through each form of index", benchScale),
 			part("adversarial", "requests that are made to be hard, beside rattler", benchAdversarial),
-			onceCommand(),
+			part("layers", "packages to layer segments, beside cph extract", benchLayers),
+			onceCommand(), segmentsCommand(),
 		},
 	}
 }

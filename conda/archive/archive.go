@@ -1,9 +1,9 @@
 // Package archive reads conda packages (.conda and .tar.bz2) safely and as streams: nothing that it hands out leads out of
 // the prefix, nothing is unpacked to disk, and memory stays bounded whatever a package holds.
 //
-// Decompressing takes what the package asks for: up to 8 MiB for those of the usual zstd levels up to 19, 32 MiB for level 20,
-// 64 MiB for 21 and 128 MiB for 22 (as older builds of conda-package-handling write them), more than which is refused; of
-// a .tar.bz2 4 MiB. Each path takes some 25 bytes on top.
+// Decompressing takes a window: 8 MiB for the usual zstd levels up to 19. Levels 20 to 22, with which older builds of
+// conda-package-handling pack, ask for 32, 64 and 128 MiB; of that is taken what packages of such a size usually need, and all of it
+// only where that turns out not to do. More is refused. A .tar.bz2 takes 6 MiB. Each path takes some 25 bytes on top.
 package archive
 
 import (

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -341,6 +342,30 @@ func TestWindow(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFarMatch reads a small package whose window is needed: what comes late repeats what came early.
+func TestFarMatch(t *testing.T) {
+	noise := make([]byte, 1<<20)
+	_, err := rand.NewChaCha8([32]byte{}).Read(noise)
+	require.NoError(t, err)
+	body := string(noise) + strings.Repeat("\x00", 20<<20) + string(noise)
+	w, err := zstd.NewWriter(nil, zstd.WithWindowSize(32<<20), zstd.WithSingleSegment(false), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	require.NoError(t, err)
+	pkg := w.EncodeAll(tarball(t, file("a", "first"), file("b", body), file("c", "last")), nil)
+	require.Less(t, len(pkg), len(noise)*3/2)
+	for _, d := range []*archive.Decoders{nil, {}} {
+		opts := archive.Options{Name: "d.conda", Decoders: d}
+		info := zipMember{"info-d.tar.zst", compressZstd(t, tarball(t, index()))}
+		_, payload, err := read(t.Context(), zipped(t, info, zipMember{"pkg-d.tar.zst", pkg}), opts)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b", "c"}, paths(payload))
+		same := payload[1].body == body && payload[2].body == "last"
+		require.True(t, same)
+
+		_, _, err = read(t.Context(), zipped(t, info, zipMember{"pkg-d.tar.zst", pkg[:len(pkg)-9]}), opts)
+		require.ErrorContains(t, err, "truncated")
 	}
 }
 
