@@ -151,6 +151,9 @@ func (c *condaLock) custom(key, value string) error {
 			var err error
 			p.Virtual, err = parseVirtual(value)
 			return err
+		case pipVersionKey + string(p.Subdir):
+			p.PipVersion = value
+			return nil
 		case requestKey + string(p.Subdir):
 			return parseJSON(value, &p.Request)
 		}

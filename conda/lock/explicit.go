@@ -14,6 +14,8 @@ import (
 const (
 	virtualComment = "conda2docker/virtual"
 	requestComment = "conda2docker/request"
+
+	pipVersionComment = "conda2docker/pip"
 )
 
 // comment is a "# key: value" line of an @EXPLICIT file; pipLine is how conda-lock notes pip's packages there.
@@ -90,6 +92,8 @@ func explicitComment(l *Lock, p *Platform, line string) (err error) {
 		}
 	case virtualComment:
 		p.Virtual, err = parseVirtual(value)
+	case pipVersionComment:
+		p.PipVersion = value
 	case requestComment:
 		err = parseJSON(value, &p.Request)
 	}
@@ -171,6 +175,9 @@ func (l *Lock) WriteExplicit(w io.Writer, s conda.Subdir, categories ...string) 
 	}
 	if len(p.Virtual) > 0 {
 		fmt.Fprintf(&b, "# %s: %s\n", virtualComment, strings.Join(virtualTexts(p.Virtual), " "))
+	}
+	if p.PipVersion != "" {
+		fmt.Fprintf(&b, "# %s: %s\n", pipVersionComment, p.PipVersion)
 	}
 	request, err := jsonText(p.Request)
 	if err != nil {

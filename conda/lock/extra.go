@@ -17,6 +17,8 @@ const (
 	pipKey     = "conda2docker/pip/"     // + the file's URL: a pipExtra
 	virtualKey = "conda2docker/virtual/" // + the platform: virtual packages that were taken for granted
 	requestKey = "conda2docker/request/" // + the platform: what was asked for
+
+	pipVersionKey = "conda2docker/pip-version/" // + the platform: of the pip that chose its packages of pip's
 )
 
 // extra is what a conda-lock file does not say of a record. It makes that a build from a lock and one from
@@ -47,11 +49,13 @@ type pipExtra struct {
 	Depends        []string        `json:"depends,omitempty"` // where a map from name to constraint cannot say it
 	Index          string          `json:"index,omitempty"`
 	RequiresPython string          `json:"requires_python,omitempty"`
+	Implied        bool            `json:"implied,omitempty"`
+	Build          []BuildPackage  `json:"build,omitempty"`
 	Other          json.RawMessage `json:"other,omitempty"`
 }
 
 func pipExtraOf(k PipPackage) pipExtra {
-	e := pipExtra{Index: k.Index, RequiresPython: k.RequiresPython, Other: rawJSON(k.Other)}
+	e := pipExtra{Index: k.Index, RequiresPython: k.RequiresPython, Implied: k.Implied, Build: k.Build, Other: rawJSON(k.Other)}
 	if !slices.Equal(k.Depends, dependTexts(dependMap(k.Depends))) {
 		e.Depends = k.Depends
 	}
@@ -59,7 +63,7 @@ func pipExtraOf(k PipPackage) pipExtra {
 }
 
 func (e pipExtra) apply(k *PipPackage) {
-	k.Index, k.RequiresPython, k.Other = e.Index, e.RequiresPython, string(e.Other)
+	k.Index, k.RequiresPython, k.Other, k.Implied, k.Build = e.Index, e.RequiresPython, string(e.Other), e.Implied, e.Build
 	if e.Depends != nil {
 		k.Depends = e.Depends
 	}

@@ -39,6 +39,7 @@ type Platform struct {
 	Virtual     []conda.VirtualPackage
 	Packages    []Package // in the order in which they are linked
 	Pip         []PipPackage
+	PipVersion  string // of the pip that this program had choose those; "" where it did not
 
 	refusal error // why this platform's packages cannot be had, although the file is right
 }
@@ -53,15 +54,26 @@ type Package struct {
 // PipPackage is a package that pip installs.
 type PipPackage struct {
 	Name, Version string
-	URL           string
+	URL           string // or a path, relative to the lock, of a file or a project's folder
 	SHA256, MD5   string
 	Depends       []string // "name" or "name constraint"
 	Source        string   // the URL that was asked for, where it was one
 	Category      string
 
+	Implied bool           // asked for by other packages only
+	Build   []BuildPackage // the wheels that a source distribution is built with; nil where they are not known
+
 	Index          string // where it was found; "" when not known
 	RequiresPython string
 	Other          string // what a pixi.lock says besides, as JSON
+}
+
+// BuildPackage is a wheel that is there while a source distribution is built.
+type BuildPackage struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	URL     string `json:"url"`
+	SHA256  string `json:"sha256"`
 }
 
 // Packages are records in the category Main.
@@ -113,12 +125,35 @@ func (l *Lock) add(p Platform) error {
 			p.Packages[i].Record = &r
 		}
 	}
-	p.Packages, p.Pip = linkOrder(p.Packages), byName(p.Pip)
-	for i, k := range p.Pip {
-		p.Pip[i].URL, p.Pip[i].Source = conda.WithoutCredentials(k.URL), conda.WithoutCredentials(k.Source)
-	}
+	p.Packages, p.Pip = linkOrder(p.Packages), withoutCredentials(p.Pip)
 	l.Platforms = append(l.Platforms, p)
 	return nil
+}
+
+// WithPip is the lock with what a pip of that version has chosen for a platform.
+func (l *Lock) WithPip(s conda.Subdir, version string, packages []PipPackage) *Lock {
+	out := *l
+	out.Platforms = slices.Clone(l.Platforms)
+	for i := range out.Platforms {
+		if p := &out.Platforms[i]; p.Subdir == s {
+			p.Pip, p.PipVersion = withoutCredentials(packages), version
+		}
+	}
+	return &out
+}
+
+// withoutCredentials are pip's packages in order, and no secret in them.
+func withoutCredentials(packages []PipPackage) []PipPackage {
+	packages = byName(packages)
+	for i := range packages {
+		k := &packages[i]
+		k.URL, k.Source, k.Index = conda.WithoutCredentials(k.URL), conda.WithoutCredentials(k.Source), conda.WithoutCredentials(k.Index)
+		k.Build = slices.Clone(k.Build)
+		for j := range k.Build {
+			k.Build[j].URL = conda.WithoutCredentials(k.Build[j].URL)
+		}
+	}
+	return packages
 }
 
 // linkOrder sorts packages that may be of several categories.

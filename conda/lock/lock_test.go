@@ -95,6 +95,49 @@ func TestCondaLockRoundTrip(t *testing.T) {
 	require.NotContains(t, out.String(), "tk-12")
 }
 
+// What pip chose is in the file, in either format, as far as there is a place for it.
+func TestPipRoundTrip(t *testing.T) {
+	request := []string{"spec python", "pip built"}
+	first, err := lock.New([]conda.Channel{forge()}, nil, lock.Platform{
+		Subdir: conda.Linux64, Request: request, Packages: lock.Packages([]*conda.Record{record(forge(), conda.Linux64, "python", "3.13.1", "0")}),
+	})
+	require.NoError(t, err)
+	before, err := first.Platform(conda.Linux64)
+	require.NoError(t, err)
+	require.True(t, before.LacksPip())
+	chosen := first.WithPip(conda.Linux64, "23.0.1", []lock.PipPackage{
+		{Name: "wheel-only", Version: "1", URL: "https://files.example.com/wheel_only-1-py3-none-any.whl", SHA256: sha256Sum, Category: lock.Main},
+		{
+			Name: "built", Version: "2", URL: "./sources/built%20here", SHA256: sha256Sum, Category: lock.Main, Implied: true, RequiresPython: ">=3.8", Depends: []string{"wheel-only >0"},
+			Build: []lock.BuildPackage{{Name: "setuptools", Version: "66", URL: "https://me:secret@files.example.com/setuptools-66-py3-none-any.whl", SHA256: sha256Sum}},
+		},
+	})
+	require.Empty(t, before.Pip, "the lock before is as it was")
+	want, err := chosen.Platform(conda.Linux64)
+	require.NoError(t, err)
+	require.False(t, want.LacksPip())
+	require.Equal(t, "https://files.example.com/setuptools-66-py3-none-any.whl", want.Pip[0].Build[0].URL)
+
+	var full, list bytes.Buffer
+	require.NoError(t, chosen.WriteCondaLock(&full))
+	require.NoError(t, chosen.WriteExplicit(&list, conda.Linux64))
+	second, err := lock.Read(&full, "conda-lock.yml", lock.Options{})
+	require.NoError(t, err)
+	got, err := second.Platform(conda.Linux64)
+	require.NoError(t, err)
+	require.Equal(t, want.Pip, got.Pip)
+	require.Equal(t, "23.0.1", got.PipVersion)
+
+	third, err := lock.Read(&list, "explicit.txt", lock.Options{})
+	require.NoError(t, err)
+	got, err = third.Platform(conda.Linux64)
+	require.NoError(t, err)
+	require.Equal(t, "23.0.1", got.PipVersion)
+	require.Len(t, got.Pip, 2)
+	require.Equal(t, "./sources/built%20here", got.Pip[0].URL)
+	require.Equal(t, sha256Sum, got.Pip[0].SHA256)
+}
+
 // Whatever a record has is in the file: also what will be added to it.
 func TestCondaLockKeepsRecords(t *testing.T) {
 	r := record(forge(), conda.Linux64, "a", "1", "0")

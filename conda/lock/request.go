@@ -19,6 +19,12 @@ func requestHash(request []string) string {
 // Own reports whether this program made the lock of the platform: only then it knows what was asked for.
 func (p *Platform) Own() bool { return len(p.Request) > 0 }
 
+// LacksPip reports whether packages of pip's were asked for, and what pip would choose is not there: this program's older versions,
+// which left that to the build, made the lock.
+func (p *Platform) LacksPip() bool {
+	return p.PipVersion == "" && len(p.Pip) == 0 && slices.ContainsFunc(p.Request, func(line string) bool { return strings.HasPrefix(line, "pip ") })
+}
+
 // Changes says how what is asked for now differs from what was asked for when the platform was locked, a line for each
 // difference: "+ spec numpy" is new, "- spec numpy" is no longer there. None means that the lock is not stale.
 func (p *Platform) Changes(request []string) []string {

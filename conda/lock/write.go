@@ -87,6 +87,9 @@ func (p *Platform) customMetadata(custom map[string]string) error {
 	if len(p.Virtual) > 0 {
 		custom[virtualKey+string(p.Subdir)] = strings.Join(virtualTexts(p.Virtual), " ")
 	}
+	if p.PipVersion != "" {
+		custom[pipVersionKey+string(p.Subdir)] = p.PipVersion
+	}
 	texts := map[string]any{requestKey + string(p.Subdir): p.Request}
 	for _, k := range p.Packages {
 		if k.Record.MD5 == "" && k.Record.SHA256 == "" {
