@@ -90,6 +90,15 @@ type Reader struct {
 	parts  parts
 
 	leading map[string]bool // the names in info/ that a walk of the leading info/ saw; nil when it saw all of info/
+	halted  *halted         // that walk, for the first walk of the files to go on with
+}
+
+// halted is a walk that stopped at an entry.
+type halted struct {
+	*walk
+
+	entry Entry
+	body  io.Reader
 }
 
 // parts are a package's tarballs, by format.
@@ -141,15 +150,29 @@ func NewReader(src io.ReaderAt, size int64, opts Options) (*Reader, error) {
 
 // Close closes the file that Open opened.
 func (r *Reader) Close() error {
-	if r.file == nil {
+	err := r.forget()
+	if r.file != nil {
+		err = errors.Join(err, r.file.Close())
+	}
+	return err
+}
+
+// forget ends a walk that nobody goes on with.
+func (r *Reader) forget() error {
+	if r.halted == nil {
 		return nil
 	}
-	return r.file.Close()
+	w := r.halted.walk
+	r.halted = nil
+	return w.close()
 }
 
 // Info walks the entries below info/, in archive order. Of a .tar.bz2 that begins with a complete info/, as conda-build
-// writes it, nothing else is decompressed; one that does not is read to its end.
+// writes it, nothing else is decompressed, and nothing twice; one that does not is read to its end.
 func (r *Reader) Info(ctx context.Context, yield Yield) error {
+	if err := r.forget(); err != nil {
+		return err
+	}
 	src, err := r.parts.info()
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.name, err)
@@ -166,10 +189,14 @@ func (r *Reader) Info(ctx context.Context, yield Yield) error {
 	} else {
 		err = r.leadingInfo(w, yield)
 	}
-	return errors.Join(err, src.Close())
+	if r.halted != nil && err == nil {
+		return nil
+	}
+	r.halted = nil
+	return errors.Join(err, w.close())
 }
 
-// leadingInfo walks a tarball that has everything. It stops behind a leading info/ that says what the files are.
+// leadingInfo walks a tarball that has everything. It halts behind a leading info/ that says what the files are.
 func (r *Reader) leadingInfo(w *walk, yield Yield) error {
 	seen, leads := map[string]bool{}, true
 	return w.each(func(e Entry, body io.Reader) error {
@@ -178,7 +205,7 @@ func (r *Reader) leadingInfo(w *walk, yield Yield) error {
 			return yield(e, body)
 		}
 		if leads && seen["info/index.json"] && (seen["info/paths.json"] || seen["info/files"]) {
-			r.leading = seen
+			r.leading, r.halted = seen, &halted{w, e, body}
 			return fs.SkipAll
 		}
 		leads = false
@@ -188,12 +215,16 @@ func (r *Reader) leadingInfo(w *walk, yield Yield) error {
 
 // Payload walks all entries that are not below info/, in archive order.
 func (r *Reader) Payload(ctx context.Context, yield Yield) error {
-	src, err := r.parts.payload()
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.name, err)
+	h := r.halted
+	if r.halted = nil; h == nil {
+		src, err := r.parts.payload()
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		h = &halted{walk: newWalk(ctx, r, src)}
 	}
-	w := newWalk(ctx, r, src)
-	err = w.each(func(e Entry, body io.Reader) error {
+	w := h.walk
+	err := h.resume(ctx, func(e Entry, body io.Reader) error {
 		switch {
 		case !isInfo(e.Path):
 			return yield(e, body)
@@ -206,7 +237,21 @@ func (r *Reader) Payload(ctx context.Context, yield Yield) error {
 		}
 		return nil
 	})
-	return errors.Join(err, src.Close())
+	return errors.Join(err, w.close())
+}
+
+// resume walks the entry that the walk stopped at, if there is one, and those behind it.
+func (h *halted) resume(ctx context.Context, yield Yield) error {
+	h.ctx, h.src.ctx = ctx, ctx
+	if h.entry.Path != "" {
+		switch err := yield(h.entry, h.body); {
+		case errors.Is(err, fs.SkipAll):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return h.each(yield)
 }
 
 // decides reports whether an info file has a say in what is linked, so that it must not be overlooked.

@@ -302,6 +302,47 @@ func TestDecoders(t *testing.T) {
 	}
 }
 
+// TestOnceThrough reads a .tar.bz2 in every order of walks, with what others left, broken ones among them.
+func TestOnceThrough(t *testing.T) {
+	body := strings.Repeat("some text ", 1000)
+	whole := dotBz2(t, file("info/paths.json", "{}"), file("a", body), special("b", tar.TypeLink, "a"), file("info/about.json", "{}"), file("c", "x"))
+	var d archive.Decoders
+	for range 3 {
+		r, err := open(whole, archive.Options{Name: "d.tar.bz2", Decoders: &d})
+		require.NoError(t, err)
+		walk := func(do func(context.Context, archive.Yield) error, want ...string) {
+			var got []string
+			require.NoError(t, do(t.Context(), func(e archive.Entry, r io.Reader) error {
+				got = append(got, e.Path)
+				if e.Path == "a" {
+					b, err := io.ReadAll(r)
+					require.Equal(t, body, string(b))
+					return err
+				}
+				return nil
+			}))
+			require.Equal(t, want, got)
+		}
+		info, files := []string{"info/index.json", "info/paths.json"}, []string{"a", "b", "c"}
+		walk(r.Info, info...)
+		walk(r.Info, info...)
+		walk(r.Payload, files...)
+		walk(r.Payload, files...)
+		walk(r.Info, info...)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, r.Payload(ctx, func(archive.Entry, io.Reader) error { return nil }), context.Canceled)
+		walk(r.Info, info...)
+		fault := errors.New("disk full")
+		require.ErrorIs(t, r.Payload(t.Context(), func(archive.Entry, io.Reader) error { return fault }), fault)
+		walk(r.Info, info...)
+		require.NoError(t, r.Close())
+
+		_, _, err = read(t.Context(), whole[:len(whole)-8], archive.Options{Name: "d.tar.bz2", Decoders: &d})
+		require.ErrorContains(t, err, "truncated")
+	}
+}
+
 // TestWindow reads packages that say how much memory decompressing them takes, and refuses those that say too much, also late.
 func TestWindow(t *testing.T) {
 	w, err := zstd.NewWriter(nil, zstd.WithWindowSize(1<<20), zstd.WithSingleSegment(false))

@@ -10,18 +10,20 @@ import (
 	"math/bits"
 	"sync"
 
+	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/zstd"
 )
 
 // usualWindow is the largest window of decoders that are kept for the next package. Levels up to 19 need 8 MiB.
 const usualWindow = 16 << 20
 
-// Decoders keeps between packages what decompressing them takes: a window of some MiB, which costs time to allocate and clear.
+// Decoders keeps between packages what decompressing them takes: some MiB, which cost time to allocate and clear.
 // Packages that need a larger one are decompressed one at a time. The zero value is ready for use, also by several readers at
 // once; a nil one keeps nothing, and lets nobody wait.
 type Decoders struct {
-	free  sync.Pool // of *zstd.Decoder, for usual windows
-	large sync.Mutex
+	free   sync.Pool // of *zstd.Decoder, for usual windows
+	large  sync.Mutex
+	bzip2s sync.Pool // of *bzip2.Reader
 }
 
 // unpacker decompresses the members of a zip.
@@ -102,7 +104,7 @@ func (r *unpacked) start(small bool) (err error) {
 // enough is a window, a power of two, that will most likely do for a member of this size. zstd's levels above 19 ask for up to
 // 128 MiB also where there is not as much to be unpacked.
 func (r *unpacked) enough() uint64 {
-	const ratio = 8 // that few packages are compressed by
+	const ratio = 6 // that few packages are compressed by
 	window := uint64(8 << 20)
 	for window < ratio*r.zip.UncompressedSize64 && window < 1<<40 {
 		window *= 2
@@ -164,6 +166,42 @@ func (d *Decoders) decoder(r io.Reader, window uint64) (*zstd.Decoder, func(), e
 			d.free.Put(z)
 		}
 	}, nil
+}
+
+// bzip2Reader is a decompressor that is kept for the next package when it has reached its end; before that it has bytes left that
+// it would hand out next.
+type bzip2Reader struct {
+	*bzip2.Reader
+
+	decoders *Decoders
+	ended    bool
+}
+
+// bzip2 decompresses with dsnet's, which takes about half of the time that the standard library's does.
+func (d *Decoders) bzip2(src io.Reader) (io.ReadCloser, error) {
+	if d == nil {
+		return bzip2.NewReader(src, nil)
+	}
+	if z, ok := d.bzip2s.Get().(*bzip2.Reader); ok {
+		return &bzip2Reader{Reader: z, decoders: d}, z.Reset(src)
+	}
+	z, err := bzip2.NewReader(src, nil)
+	return &bzip2Reader{Reader: z, decoders: d}, err
+}
+
+func (r *bzip2Reader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.ended = r.ended || errors.Is(err, io.EOF)
+	return n, err
+}
+
+func (r *bzip2Reader) Close() error {
+	err := r.Reader.Close()
+	if r.ended && r.Reset(nil) == nil {
+		r.decoders.bzip2s.Put(r.Reader)
+	}
+	r.ended = false
+	return err
 }
 
 // windowOf is the window that a stream's first frame asks for, 0 where it does not; it is fixed where the frame has its content's

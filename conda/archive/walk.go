@@ -22,7 +22,7 @@ type walk struct {
 	count int
 }
 
-func newWalk(ctx context.Context, r *Reader, src io.Reader) *walk {
+func newWalk(ctx context.Context, r *Reader, src io.ReadCloser) *walk {
 	// Headers and padding come on top of the files. The slack bounds tarballs that consist of them alone.
 	m := &meter{ctx: ctx, src: src, left: r.limits.TotalBytes + r.limits.TotalBytes/8 + 16<<20}
 	return &walk{
@@ -30,6 +30,8 @@ func newWalk(ctx context.Context, r *Reader, src io.Reader) *walk {
 		kinds: newKinds(), hard: map[string]string{},
 	}
 }
+
+func (w *walk) close() error { return w.src.src.Close() }
 
 func (w *walk) refuse(path, format string, args ...any) error {
 	return fmt.Errorf("%s: %q %s", w.name, path, fmt.Sprintf(format, args...))
@@ -196,7 +198,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 // meter ends a stream that is longer than promised, or that nobody waits for any more.
 type meter struct {
 	ctx  context.Context //nolint:containedctx // as walk's
-	src  io.Reader
+	src  io.ReadCloser
 	left int64
 }
 
