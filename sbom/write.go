@@ -90,6 +90,7 @@ func (d *Document) writeSPDX(w io.Writer) error {
 	}
 	records := d.condaMetadata()
 	for _, p := range doc.Packages {
+		p.FilesAnalyzed, p.PackageVerificationCode = false, nil // what is listed by itself is never all of a package's files
 		for _, ref := range p.PackageExternalReferences {
 			if strings.HasPrefix(ref.Locator, "pkg:oci/") {
 				ref.Locator = d.purl()

@@ -10,7 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/datalayer/conda2docker/builder"
-	"github.com/datalayer/conda2docker/builder/base"
+	"github.com/datalayer/conda2docker/builder/engine"
 	"github.com/datalayer/conda2docker/builder/graph"
 )
 
@@ -18,6 +18,7 @@ import (
 type built struct {
 	builder.Image
 	pushed []name.Digest // where it is, by digest, one per repository
+	steps  []graph.Step  // what was executed in it
 }
 
 // assemble has BuildKit put base, layers and steps together, and push the result by its digest.
@@ -35,31 +36,48 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 	if err != nil {
 		return built{}, "", err
 	}
+	s.show("activation")
+	act, err := b.activate(ctx, s, in, env, ls, steps, secrets)
+	if err != nil {
+		return built{}, "", err
+	}
+	config, err := b.imageConfig(in, env, ls, act)
+	if err != nil {
+		return built{}, "", err
+	}
 	request := builder.Request{
-		Base: env.target.base, Layers: ls.all, Steps: steps, Secrets: secrets, Config: b.imageConfig(in, env, ls),
+		Base: env.target.base, Layers: ls.all, Steps: steps, Secrets: secrets, Config: config,
 		Proxy: proxy(b.env.Getenv), Epoch: ls.epoch, Dir: b.settings.Cache.Dir, Progress: builder.Progress{Out: b.env.Stderr, Mode: b.options.Progress},
 	}
 	s.pause()
-	var out built
-	if !b.options.Push {
-		if out.Image, err = builder.Build(ctx, eng, request); err != nil {
-			return built{}, "", err
-		}
-		return out, out.describe(), nil
+	out, err := b.buildImage(ctx, eng, request, in.targets)
+	if err != nil {
+		return built{}, "", err
 	}
-	for _, repository := range repositories(in.targets) {
+	out.steps = steps
+	return out, out.describe(), b.tellMessages(ctx, s, env, ls, steps)
+}
+
+// buildImage builds what is requested, for each of the repositories that it is pushed to.
+func (b *build) buildImage(ctx context.Context, eng *engine.Engine, request builder.Request, targets []name.Tag) (built, error) {
+	if !b.options.Push {
+		image, err := builder.Build(ctx, eng, request)
+		return built{Image: image}, err
+	}
+	var out built
+	for _, repository := range repositories(targets) {
 		request.Push = &builder.Push{Repository: repository, Registries: b.settings.Registries}
 		image, err := builder.Build(ctx, eng, request)
 		if err != nil {
-			return built{}, "", err
+			return built{}, err
 		}
 		if out.Digest != "" && out.Digest != image.Digest {
-			return built{}, "", fmt.Errorf("the image for %s is %s, another than %s for the repository before", repository, image.Digest, out.Digest)
+			return built{}, fmt.Errorf("the image for %s is %s, another than %s for the repository before", repository, image.Digest, out.Digest)
 		}
 		out.Image = image
 		out.pushed = append(out.pushed, *image.Pushed)
 	}
-	return out, out.describe(), nil
+	return out, nil
 }
 
 // proxy is how this machine reaches the network, for the steps that have one.
@@ -88,42 +106,4 @@ func repositories(tags []name.Tag) []name.Repository {
 		}
 	}
 	return out
-}
-
-// imageConfig is what the image says of how it is run.
-func (b *build) imageConfig(in input, env resolved, ls layers) builder.Config {
-	variables := []builder.Variable{
-		{Name: "PATH", Value: prefix + "/bin:" + basePath(env.target.base)},
-		{Name: "CONDA_PREFIX", Value: prefix},
-		{Name: "CONDA_DEFAULT_ENV", Value: "base"},
-		{Name: "HOME", Value: ls.user.Home},
-		{Name: "LANG", Value: "C.UTF-8"},
-	}
-	for _, v := range in.env.Variables {
-		variables = append(variables, builder.Variable{Name: v.Name, Value: v.Value})
-	}
-	labels := map[string]string{"org.opencontainers.image.base.digest": env.target.base.Digest.String()}
-	if env.target.base.Repository != "" { // a folder of this machine is nobody else's name for it
-		labels["org.opencontainers.image.base.name"] = env.target.base.Ref
-	}
-	if in.env.Name != "" {
-		labels["org.opencontainers.image.title"] = in.env.Name
-	}
-	if in.overlay != nil {
-		labels["org.opencontainers.image.title"] = in.overlay.Title()
-		for _, v := range in.overlay.Env() {
-			variables = append(variables, builder.Variable{Name: v.Name, Value: v.Value})
-		}
-	}
-	return builder.Config{Env: variables, User: ls.user.ID(), WorkingDir: ls.user.Home, Labels: labels}
-}
-
-// basePath is the search path that the base image has, without the environment's own.
-func basePath(img base.Image) string {
-	for _, kv := range img.Config.Config.Env {
-		if p, ok := strings.CutPrefix(kv, "PATH="); ok && p != "" {
-			return p
-		}
-	}
-	return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }

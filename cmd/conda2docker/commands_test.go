@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -159,7 +160,8 @@ func corrupt(w *world, path string) error {
 }
 
 // registryCommand is about the image registry: "requests" prints them, "forget" forgets them, "digest REF [VARIABLE]" prints what it
-// answers for a reference, and keeps it, "validate REF" checks all bytes of an image, "cat REF FILE" prints a file of it.
+// answers for a reference, and keeps it, "validate REF" checks all bytes of an image, "cat REF FILE" prints a file of it, "list REF"
+// what there is, with owners and modes.
 func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 	switch {
 	case slices.Equal(args, []string{"requests"}):
@@ -169,7 +171,7 @@ func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 		w.registry.forget()
 		return nil
 	case len(args) < 2:
-		return errors.New("usage: registry requests|forget|digest REF [VARIABLE]|validate REF|cat REF FILE")
+		return errors.New("usage: registry requests|forget|digest REF [VARIABLE]|validate REF|cat REF FILE|list REF")
 	}
 	ref, err := name.ParseReference(args[1])
 	if err != nil {
@@ -193,6 +195,14 @@ func registryCommand(ts *testscript.TestScript, w *world, args []string) error {
 	if args[0] == "cat" && len(args) == 3 {
 		_, err := fmt.Fprint(ts.Stdout(), readImage(w.t, img).body(w.t, args[2]))
 		return err
+	}
+	if args[0] == "list" {
+		files := readImage(w.t, img).files
+		for _, at := range slices.Sorted(maps.Keys(files)) {
+			h := files[at].header
+			fmt.Fprintf(ts.Stdout(), "%s %04o %d:%d\n", at, h.Mode, h.Uid, h.Gid)
+		}
+		return nil
 	}
 	return validate.Image(img)
 }

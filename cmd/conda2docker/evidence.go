@@ -17,14 +17,19 @@ import (
 type evidence struct {
 	sbom   *sbom.Document
 	report *scan.Report
+	steps  []stepChanges
 	dir    string // where it is written
 }
 
 // list makes the SBOM from the image's bytes, in which the conda packages must be those that were resolved.
-func (b *build) list(ctx context.Context, in input, env resolved, img built) (evidence, string, error) {
+func (b *build) list(ctx context.Context, in input, env resolved, ls layers, img built) (evidence, string, error) {
+	steps, err := b.inspect(env, ls, img)
+	if err != nil {
+		return evidence{}, "", err
+	}
 	epoch := img.Config.Created
 	request := sbom.Request{
-		Layout: img.Layout, Digest: img.Digest.String(), Records: env.records, Prefix: prefix, Version: version,
+		Layout: img.Layout, Digest: img.Digest.String(), Records: env.records, Prefix: prefix, Version: version, Files: changedFiles(steps),
 		CacheDir: filepath.Join(b.settings.Cache.Dir, "sbom"),
 	}
 	if epoch != nil {
@@ -37,7 +42,7 @@ func (b *build) list(ctx context.Context, in input, env resolved, img built) (ev
 	if err != nil {
 		return evidence{}, "", err
 	}
-	ev := evidence{sbom: doc, dir: b.options.Evidence}
+	ev := evidence{sbom: doc, steps: steps, dir: b.options.Evidence}
 	if ev.dir == "" {
 		ev.dir = filepath.Join(b.settings.Cache.Dir, "evidence", img.Digest.Encoded())
 	}
@@ -94,6 +99,7 @@ func (e evidence) write(env resolved) error {
 		{sbom.SPDX.FileName(), document(sbom.SPDX)},
 		{sbom.CycloneDX.FileName(), document(sbom.CycloneDX)},
 		{sbom.Syft.FileName(), document(sbom.Syft)},
+		{stepsFile, func(w io.Writer) error { return writeSteps(w, e.steps) }},
 		{"grype.json", e.report.WriteJSON},
 		{"grype.txt", e.report.WriteTable},
 	} {

@@ -33,7 +33,7 @@ type imageFile struct {
 func (f *imageFile) isSymlink() bool { return f.header.Typeflag == tar.TypeSymlink }
 
 // keptBodies are the files whose bodies are kept.
-var keptBodies = regexp.MustCompile(`^/etc/(passwd|group)$|/INSTALLER$|/graphviz/config|/share/link(ed|er)\.txt$`)
+var keptBodies = regexp.MustCompile(`^/etc/(passwd|group)$|/INSTALLER$|/graphviz/config|/share/(linked|linker|spoken|built|copied)\.txt$`)
 
 // readImage reads all layers of an image, and looks for texts in all of their files.
 func readImage(t testing.TB, img v1.Image, texts ...string) imageContent {

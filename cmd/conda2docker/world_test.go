@@ -242,6 +242,14 @@ func packages() []condatest.Package {
 			Files: []condatest.File{{Path: "share/quitter.txt", Body: "x\n"}},
 		},
 		{
+			Name: "speaker", Timestamp: day(5), License: "MIT", PostLink: "echo 'Run speaker --setup first.' >> \"$PREFIX/.messages.txt\"\necho x > \"$PREFIX/share/spoken.txt\"\n",
+			Files: []condatest.File{{Path: "share/speaker.txt", Body: "x\n"}},
+		},
+		{
+			Name: "meddler", Timestamp: day(5), License: "MIT", PostLink: "echo 2 > \"$PREFIX/share/speaker.txt\"\nrm \"$PREFIX/share/meddler.txt\"\necho hi > /etc/motd\n", Depends: []string{"speaker"},
+			PreLink: "exit 1\n", Files: []condatest.File{{Path: "share/meddler.txt", Body: "x\n"}},
+		},
+		{
 			Name: "eraser", Timestamp: day(6), License: "MIT", PostLink: "rm \"$PREFIX\"/conda-meta/libnumber-*.json\n", Depends: []string{"libnumber"},
 			Files: []condatest.File{{Path: "share/eraser.txt", Body: "x\n"}},
 		},
