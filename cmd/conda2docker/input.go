@@ -36,6 +36,9 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 	if err != nil {
 		return in, "", err
 	}
+	if err := in.env.CheckCredentials(b.options.AllowEnv); err != nil {
+		return in, "", inputError(err)
+	}
 	for _, w := range in.warnings {
 		b.console.say("%s", w)
 	}
@@ -122,6 +125,9 @@ func (b *build) readOverlay(ctx context.Context) (*envspec.Overlay, error) {
 	}
 	overlay, err := envspec.ParseOverlay(f, b.env.Getenv)
 	if err != nil {
+		return nil, inputError(err)
+	}
+	if err := overlay.CheckCredentials(b.options.AllowEnv); err != nil {
 		return nil, inputError(err)
 	}
 	for _, w := range overlay.Warnings() {

@@ -16,11 +16,12 @@ import (
 
 // layers is the environment as layers of an image.
 type layers struct {
-	segments []layer.Segment // in link order
-	all      []layer.Layer   // in the image's order; the environment layer is the last one
-	scripts  []script        // the packages' post-link scripts
-	user     user
-	epoch    time.Time
+	segments    []layer.Segment // in link order
+	all         []layer.Layer   // in the image's order; the environment layer is the last one
+	scripts     []script        // the packages' post-link scripts
+	activatable activatable
+	user        user
+	epoch       time.Time
 }
 
 // makeLayers fetches the packages, turns each into a segment and groups those.
@@ -59,7 +60,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 		inputs[i] = layer.Input{Record: env.records[i], ArchivePath: a.Path, ArchiveSHA256: a.SHA256, Target: target}
 	}
 	made := 0
-	out := layers{user: userOf(env.target.base), epoch: b.epoch(env.records)}
+	out := layers{user: userOf(env.target.base, b.profile), epoch: b.epoch(env.records)}
 	out.segments, err = cache.Segments(ctx, inputs, 0, func(e layer.Event) {
 		if !e.Cached {
 			made++
@@ -80,6 +81,9 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	}
 	for _, w := range conflicts.Warnings {
 		b.console.say("warning: %s", w)
+	}
+	if out.activatable, err = findActivatable(ctx, cache, out.segments); err != nil {
+		return layers{}, "", err
 	}
 	if out.scripts, err = b.findScripts(ctx, cache, env, out.segments); err != nil {
 		return layers{}, "", err

@@ -53,6 +53,7 @@ func lockCommand(env environment) *cli.Command {
 			&cli.StringFlag{Name: "cuda-arch", Usage: "compute `CAPABILITY` of the GPU, such as 8.6"},
 			&cli.StringFlag{Name: "archspec", Usage: "`MICROARCHITECTURE` of the processor, such as x86_64_v3"},
 			&cli.StringSliceFlag{Name: "channel", Aliases: []string{"c"}, Usage: "`CHANNEL` to search before those of the environment; may be repeated"},
+			&cli.StringFlag{Name: "profile", Usage: profileUsage},
 			&cli.BoolFlag{Name: "refresh", Usage: refreshUsage},
 			&cli.BoolFlag{Name: "offline", Usage: "use only what the cache has"},
 			&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto, tty, plain or quiet"},
@@ -77,7 +78,7 @@ func parseLock(c *cli.Context) (lockOptions, error) {
 	o := lockOptions{
 		build: buildOptions{
 			Files: files, Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"),
-			Channels: c.StringSlice("channel"), Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), LockEnv: c.String("lock-environment"), Progress: c.String("progress"),
+			Profile: c.String("profile"), Channels: c.StringSlice("channel"), Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), LockEnv: c.String("lock-environment"), Progress: c.String("progress"),
 		},
 		Output: c.String("output"), Format: lock.Format(c.String("format")), Glibc: c.String("glibc"), Lock: c.String("lock"),
 		Check: c.Bool("check"), Update: c.StringSlice("update"),

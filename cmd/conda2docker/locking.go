@@ -33,6 +33,9 @@ func runLock(ctx context.Context, env environment, o lockOptions) error {
 		return err
 	}
 	l := &locking{options: o, build: &build{locks: true, options: o.build, settings: s, env: env, console: newConsole(env.Stderr, o.build.Progress)}, said: map[string]bool{}}
+	if l.build.profile, err = s.chooseProfile(o.build.Profile); err != nil {
+		return err
+	}
 	unlock, err := l.build.useCache(ctx)
 	if err != nil {
 		return err
@@ -314,6 +317,7 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 	if env.target, assumed, err = l.system(ctx, s, b, in); err != nil {
 		return fail(err)
 	}
+	in = b.withInit(in, env.target.base.Facts.Tini != "")
 	if env.client, err = b.client(in); err != nil {
 		return fail(err)
 	}

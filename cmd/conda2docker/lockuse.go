@@ -115,6 +115,9 @@ func (b *build) staleness(l *lock.Lock, s conda.Subdir, in input, virtual []cond
 	if err != nil {
 		return nil, err
 	}
+	if p.Own() {
+		in = b.likeLock(in, p.Specs())
+	}
 	specs := in.env.Specs()
 	var why []string
 	switch {

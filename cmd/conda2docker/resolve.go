@@ -38,6 +38,7 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	if out.target, err = b.chooseTarget(ctx, s, in); err != nil {
 		return out, "", err
 	}
+	in = b.withInit(in, out.target.base.Facts.Tini != "")
 	if out.client, err = b.client(in); err != nil {
 		return out, "", err
 	}
@@ -67,6 +68,9 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	}
 	// What was just resolved is taken from the lock too: the image is the same when it is built from the file.
 	if out.records, err = out.lock.Records(b.options.Subdir); err != nil {
+		return out, "", err
+	}
+	if err := b.checkProfile(in, out); err != nil {
 		return out, "", err
 	}
 	var size int64

@@ -330,7 +330,7 @@ func checkInhabitants(t *testing.T, made exampleImage) {
 	require.Contains(t, made.body(t, "/etc/group"), ":100:")
 	home := made.files["/home/conda"]
 	require.NotNil(t, home)
-	require.Equal(t, []int{1000, 100}, []int{home.header.Uid, home.header.Gid})
+	require.Equal(t, []int64{1000, 0, 0o775}, []int64{int64(home.header.Uid), int64(home.header.Gid), home.header.Mode})
 
 	prefixed := 0
 	for at, f := range made.files {
