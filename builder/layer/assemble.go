@@ -159,6 +159,13 @@ func (c *Cache) singleLayer(ctx context.Context, g Group) (Layer, error) {
 	return l, nil
 }
 
+// wholeLayer is a segment's blob, which is a layer, where the segment has it.
+func (c *Cache) wholeLayer(s Segment) Layer {
+	l := c.newLayer(blobInfo{Digest: s.blob.digest, DiffID: s.blob.diffID, Size: s.blob.size}, s.Dist)
+	l.Path = s.blob.path
+	return l
+}
+
 // linkOrCopy makes dir/name a hard link to a file, or a copy of it where the file system has no links.
 func linkOrCopy(from, dir, name string) error {
 	tmp, err := os.MkdirTemp(dir, tempPrefix)
@@ -209,6 +216,9 @@ func (c *Cache) mending(do func() error) error {
 func (c *Cache) present(ctx context.Context, s Segment) (Segment, error) {
 	if there(s.blob.path, s.blob.size) {
 		return s, nil
+	}
+	if s.bytecode != nil {
+		return Segment{}, fmt.Errorf("the compiled files of %s have vanished from the cache: build again", s.Dist)
 	}
 	again, err := c.Segment(ctx, s.input)
 	if err == nil && again.blob.digest != s.blob.digest {

@@ -24,13 +24,13 @@ import (
 // source is what a .pyc records of the file that it was compiled from (PEP 552).
 type source struct{ time, size uint32 }
 
-// bytecode collects python files and what was compiled from them.
-type bytecode struct {
+// shippedBytecode collects python files and what was compiled from them.
+type shippedBytecode struct {
 	sources  map[string]source
 	compiled map[string]source // by the source's path
 }
 
-func (b *bytecode) add(name string, mtime time.Time, size int64, body io.Reader) error {
+func (b *shippedBytecode) add(name string, mtime time.Time, size int64, body io.Reader) error {
 	switch path.Ext(name) {
 	case ".py":
 		b.sources[name] = source{uint32(mtime.Unix()), uint32(size)}
@@ -49,7 +49,7 @@ func (b *bytecode) add(name string, mtime time.Time, size int64, body io.Reader)
 }
 
 // stale are the files that python would compile again, as it compares them: to the second, and modulo 2³².
-func (b *bytecode) stale() map[string]bool {
+func (b *shippedBytecode) stale() map[string]bool {
 	out := map[string]bool{}
 	for name, c := range b.compiled {
 		if s, ok := b.sources[name]; ok && s != c {
@@ -59,9 +59,9 @@ func (b *bytecode) stale() map[string]bool {
 	return out
 }
 
-func bytecodeOf(t *testing.T, l Layer) *bytecode {
+func bytecodeOf(t *testing.T, l Layer) *shippedBytecode {
 	t.Helper()
-	b := &bytecode{map[string]source{}, map[string]source{}}
+	b := &shippedBytecode{map[string]source{}, map[string]source{}}
 	require.NoError(t, l.Walk(func(h *tar.Header, r io.Reader) error { return b.add(h.Name, h.ModTime, h.Size, r) }))
 	return b
 }
@@ -131,7 +131,7 @@ func TestCorpusBytecodeIsFresh(t *testing.T) {
 		}
 		l, err := c.Layer(ctx, newGroup([]Segment{s}))
 		require.NoError(t, err)
-		shipped := &bytecode{map[string]source{}, map[string]source{}}
+		shipped := &shippedBytecode{map[string]source{}, map[string]source{}}
 		r, err := archive.Open(in.ArchivePath, archive.Options{})
 		require.NoError(t, err)
 		require.NoError(t, r.Payload(ctx, func(e archive.Entry, body io.Reader) error {

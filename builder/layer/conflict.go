@@ -62,6 +62,9 @@ type Resolution struct {
 	// Gone are the entries that must not be in a segment's layer, by the segment's number and path: a later linked package's file
 	// or symlink took them away with their directory, and another directory has come in its place since.
 	Gone map[int][]string
+	// Stale are the entries of segments of compiled files that must not be there, likewise: the package's file that they were
+	// compiled from is not in the image. Python would run them in place of what is.
+	Stale map[int][]string
 }
 
 // ConflictError is a path that cannot be what all packages want it to be.
@@ -87,11 +90,14 @@ func Conflicts(segments []Segment) (Resolution, error) {
 		if s.Prefix != segments[0].Prefix {
 			return Resolution{}, fmt.Errorf("%s was linked for %s and %s for %s", segments[0].Dist, segments[0].Prefix, s.Dist, s.Prefix)
 		}
+		if s.bytecode != nil && (i == 0 || segments[i-1].Name != s.Name || segments[i-1].bytecode != nil) {
+			return Resolution{}, fmt.Errorf("the compiled files of %s are not behind those of their package", s.Dist)
+		}
 		if err := t.link(i); err != nil {
 			return Resolution{}, err
 		}
 	}
-	r := Resolution{Warnings: t.warnings()}
+	r := Resolution{Warnings: t.warnings(), Stale: t.stale()}
 	raw := rawPaths(segments)
 	again := t.repeated(raw)
 	r.Gone = t.gone(raw, again)
@@ -112,16 +118,29 @@ func Conflicts(segments []Segment) (Resolution, error) {
 // delete them instead, but a layer that deletes what is not below it does nothing where BuildKit merges layers.)
 func (c *Cache) Settle(ctx context.Context, segments []Segment) ([]Segment, Resolution, error) {
 	r, err := Conflicts(segments)
-	if err != nil || len(r.Gone) == 0 {
-		return segments, r, err
-	}
-	segments = slices.Clone(segments)
-	for i, paths := range r.Gone {
-		if segments[i], err = c.without(ctx, segments[i], paths); err != nil {
-			return nil, Resolution{}, err
+	if err == nil && len(r.Stale) > 0 {
+		if segments, err = c.withoutAll(ctx, segments, r.Stale); err == nil {
+			r, err = Conflicts(segments)
 		}
 	}
+	if err == nil && len(r.Gone) > 0 {
+		segments, err = c.withoutAll(ctx, segments, r.Gone)
+	}
+	if err != nil {
+		return nil, Resolution{}, err
+	}
 	return segments, r, nil
+}
+
+// withoutAll is the segments without some entries of some of them, by their numbers.
+func (c *Cache) withoutAll(ctx context.Context, segments []Segment, paths map[int][]string) (_ []Segment, err error) {
+	segments = slices.Clone(segments)
+	for i, p := range paths {
+		if segments[i], err = c.without(ctx, segments[i], p); err != nil {
+			return nil, err
+		}
+	}
+	return segments, nil
 }
 
 // rawPath is what the layers hold at a path, whatever their order.

@@ -207,6 +207,30 @@ func (t *linkedTree) below(at string) iter.Seq2[string, node] {
 	}
 }
 
+// stale are the compiled files whose source, in the package before them, is not what is there, by segment.
+func (t *linkedTree) stale() map[int][]string {
+	var out map[int][]string
+	for i, s := range t.segments {
+		if s.bytecode == nil {
+			continue
+		}
+		var paths []string
+		for _, e := range s.Entries {
+			n, ok := t.nodes[s.bytecode.sources[e.Path.Path]]
+			if !ok || n.dir || n.moved || n.segment != i-1 {
+				paths = append(paths, e.Path.Path)
+			}
+		}
+		if len(paths) > 0 && out == nil {
+			out = map[int][]string{}
+		}
+		if len(paths) > 0 {
+			out[i] = paths
+		}
+	}
+	return out
+}
+
 // warnings tell of the paths that packages hold differently.
 func (t *linkedTree) warnings() []Clash {
 	var out []Clash

@@ -48,6 +48,9 @@ func (o *omission) has(path string) bool {
 
 // without is the segment without some of its entries. What it says of its package stays.
 func (c *Cache) without(ctx context.Context, s Segment, paths []string) (Segment, error) {
+	if s.bytecode != nil {
+		return c.withoutBytecode(ctx, s, paths)
+	}
 	in := s.input
 	in.omit = &omission{paths: slices.Sorted(slices.Values(paths))}
 	s.Entries = slices.DeleteFunc(slices.Clone(s.Entries), func(e Entry) bool { return in.omit.has(e.Path.Path) })
@@ -67,8 +70,9 @@ type Segment struct {
 	Entries []Entry           // what it puts in the prefix, as Package.Paths; directories that only lead to others are not listed
 	Package link.Package      // what conda-meta wants to know
 
-	blob  blob
-	input Input // to make it again
+	blob     blob
+	input    Input     // to make it again
+	bytecode *bytecode // only where it is a package's compiled files
 }
 
 // Entry is a path of a segment.

@@ -77,8 +77,13 @@ func (ix index) segment(id string, in Input, blobPath string) Segment {
 	return s
 }
 
-// makeSegment makes the segment in a folder of its own, which is then moved to its place.
-func (c *Cache) makeSegment(ctx context.Context, id string, in Input) (_ Segment, err error) {
+// makeSegment makes a package's segment.
+func (c *Cache) makeSegment(ctx context.Context, id string, in Input) (Segment, error) {
+	return c.storeSegment(id, in, func(w io.Writer) (index, error) { return c.write(ctx, in, w) })
+}
+
+// storeSegment has a segment written in a folder of its own, which is then moved to its place.
+func (c *Cache) storeSegment(id string, in Input, write func(io.Writer) (index, error)) (_ Segment, err error) {
 	tmp, err := os.MkdirTemp(filepath.Join(c.opts.Dir, segmentsDir), tempPrefix)
 	if err != nil {
 		return Segment{}, err
@@ -86,7 +91,7 @@ func (c *Cache) makeSegment(ctx context.Context, id string, in Input) (_ Segment
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	var ix index
 	err = writeFile(filepath.Join(tmp, blobFile), func(w io.Writer) (err error) {
-		ix, err = c.write(ctx, in, w)
+		ix, err = write(w)
 		return err
 	})
 	if err != nil {

@@ -4,16 +4,32 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/datalayer/conda2docker/conda"
 )
 
-// WithBytecode is the package with its compiled python files among its paths, where conda lists them, for environments that
-// have them. sizes are the compiled files' bytes by path; conda lists a file without a size when it did not compile.
+// Compiles is what conda compiles and the package does not ship compiled.
+func (p Package) Compiles() []Bytecode {
+	if len(p.Bytecode) == 0 {
+		return nil
+	}
+	shipped := map[string]bool{}
+	for _, it := range p.Paths {
+		if strings.HasSuffix(it.Path, ".pyc") {
+			shipped[it.Path] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(p.Bytecode), func(b Bytecode) bool { return shipped[b.Path] })
+}
+
+// WithBytecode is the package with what it compiles to among its paths, where conda lists that, for environments that have it.
+// sizes are the compiled files' bytes by path; conda lists a file without a size when it did not compile. What the package
+// ships is listed once; conda lists it twice.
 func (p Package) WithBytecode(sizes map[string]int64) Package {
 	var pycs []Path
-	for _, b := range p.Bytecode {
+	for _, b := range p.Compiles() {
 		m := Path{Path: b.Path, Type: Regular, Mode: 0o644, Meta: MetaPath{Path: b.Path, PathType: pathTypePyc}}
 		if n, ok := sizes[b.Path]; ok {
 			m.Size, m.Meta.SizeInBytes = n, &n
