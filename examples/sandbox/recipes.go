@@ -36,6 +36,7 @@ func recipes() []recipe {
 func systemLibraries() []recipe {
 	return []recipe{
 		{Name: "libgcc", From: []string{"libgcc-s1"}, License: "GPL-3.0-only WITH GCC-exception-3.1"},
+		{Name: "tini", From: []string{"tini"}, License: "MIT", Drop: []string{"bin/tini-static"}},
 		{Name: "libgomp", From: []string{"libgomp1"}, License: "GPL-3.0-only WITH GCC-exception-3.1"},
 		{Name: "libstdcxx", From: []string{"libstdc++6"}, License: "GPL-3.0-only WITH GCC-exception-3.1", Drop: []string{"share/gdb", "share/gcc"}},
 		{Name: "libgfortran5", From: []string{"libgfortran5", "libquadmath0"}, License: "GPL-3.0-only WITH GCC-exception-3.1"},
