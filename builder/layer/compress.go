@@ -55,13 +55,15 @@ func (s shelf[T]) put(v T) {
 
 // codec is a compressor with its level.
 type codec struct {
-	kind    Compression
-	level   int
-	writers shelf[*gzip.Writer]
+	kind     Compression
+	level    int
+	writers  shelf[*gzip.Writer]
+	encoders shelf[*zstd.Encoder]
 }
 
 func newCodec(kind Compression, level int) (codec, error) {
-	c, most := codec{kind: kind, level: level, writers: make(shelf[*gzip.Writer], runtime.GOMAXPROCS(0))}, 9
+	cores := runtime.GOMAXPROCS(0)
+	c, most := codec{kind: kind, level: level, writers: make(shelf[*gzip.Writer], cores), encoders: make(shelf[*zstd.Encoder], cores)}, 9
 	switch kind {
 	case "", Gzip:
 		c.kind = Gzip
@@ -94,15 +96,7 @@ func (c codec) mediaType() string {
 // compress appends one gzip member or zstd frame to out. What a compressor saw before does not show in its output.
 func (c codec) compress(out *bytes.Buffer, raw []byte) error {
 	if c.kind == Zstd {
-		out.Grow(len(raw) + len(raw)/256 + 512) // what cannot be compressed grows a little
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)))
-		if err != nil {
-			return err
-		}
-		if _, err := out.Write(w.EncodeAll(raw, out.AvailableBuffer())); err != nil {
-			return err
-		}
-		return w.Close()
+		return c.frame(out, raw)
 	}
 	out.Grow(len(raw)/2 + len(raw)/64) // for most; for what cannot be compressed it grows once, to twice as much
 	w, ok := c.writers.take()
@@ -122,6 +116,22 @@ func (c codec) compress(out *bytes.Buffer, raw []byte) error {
 	}
 	c.writers.put(w)
 	return nil
+}
+
+// frame appends one zstd frame to out.
+func (c codec) frame(out *bytes.Buffer, raw []byte) error {
+	out.Grow(len(raw) + len(raw)/256 + 512) // what cannot be compressed grows a little
+	w, ok := c.encoders.take()
+	if !ok {
+		var err error
+		w, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)))
+		if err != nil {
+			return err
+		}
+	}
+	_, err := out.Write(w.EncodeAll(raw, out.AvailableBuffer()))
+	c.encoders.put(w)
+	return err
 }
 
 // end is the compressed end of a tar: the constant last member of every layer.

@@ -84,18 +84,20 @@ func TestChunksAreTheSameHoweverManyAtOnce(t *testing.T) {
 
 // A compressor that has seen much writes what a new one does.
 func TestUsedCompressorsWriteTheSame(t *testing.T) {
-	for level := 1; level <= 9; level++ {
-		used, err := newCodec(Gzip, level)
-		require.NoError(t, err)
-		for i := range uint64(40) {
-			raw := bytes.Repeat(text(i%5, 1000+int(i)*7919), 1+int(i%4))
-			fresh, err := newCodec(Gzip, level)
+	for _, kind := range []Compression{Gzip, Zstd} {
+		for level := 1; level <= 9; level++ {
+			used, err := newCodec(kind, level)
 			require.NoError(t, err)
-			var want, got bytes.Buffer
-			require.NoError(t, fresh.compress(&want, raw))
-			require.NoError(t, used.compress(&got, raw))
-			same := bytes.Equal(want.Bytes(), got.Bytes())
-			require.True(t, same, "level %d, %d", level, i)
+			for i := range uint64(40) {
+				raw := bytes.Repeat(text(i%5, 1000+int(i)*7919), 1+int(i%4))
+				fresh, err := newCodec(kind, level)
+				require.NoError(t, err)
+				var want, got bytes.Buffer
+				require.NoError(t, fresh.compress(&want, raw))
+				require.NoError(t, used.compress(&got, raw))
+				same := bytes.Equal(want.Bytes(), got.Bytes())
+				require.True(t, same, "%s %d, %d", kind, level, i)
+			}
 		}
 	}
 }
