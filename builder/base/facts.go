@@ -23,6 +23,7 @@ type Facts struct {
 	Shell     bool              `json:"shell"`     // there is /bin/sh
 	Bash      bool              `json:"bash"`      // there is /bin/bash
 	Conda     bool              `json:"conda"`     // there is something at /opt/conda
+	Apt       bool              `json:"apt"`       // there is apt-get
 	Sleep     bool              `json:"sleep"`     // there is a program sleep where programs are
 	// Tini is where there is tini, an init that starts one program, hands it signals and reaps what it leaves; "" where there is none.
 	Tini         string `json:"tini"`
@@ -34,7 +35,7 @@ type Facts struct {
 }
 
 // factsVersion changes when what is read, or how, does.
-const factsVersion = 2
+const factsVersion = 3
 
 // record is how facts are kept.
 type record struct {
@@ -84,7 +85,7 @@ func (t tree) facts(arch string) Facts {
 		Glibc: t.glibc(arch), Musl: t.musl(),
 		Passwd: t.text("etc/passwd"), Group: t.text("etc/group"),
 		OSRelease: osRelease(t.text("etc/os-release")),
-		Shell:     t.has("bin/sh"), Bash: t.has("bin/bash"), Conda: t.has("opt/conda"),
+		Shell:     t.has("bin/sh"), Bash: t.has("bin/bash"), Conda: t.has("opt/conda"), Apt: t.has("usr/bin/apt-get"),
 		Sleep: t.first("bin/sleep", "usr/bin/sleep") != "", Tini: t.first("usr/bin/tini", "sbin/tini", "usr/sbin/tini", "bin/tini", "usr/local/bin/tini"),
 		Certificates: t.first("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem") != "",
 		Links:        map[string]string{},

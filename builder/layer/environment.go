@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,11 @@ type File struct {
 	Body     []byte
 	Link     string
 	Dir      bool
+	// Source is a file on this disk that is read instead of Body, of any size; its SHA256, in lower-case hex, and its Size say which
+	// bytes are meant.
+	Source string
+	SHA256 string
+	Size   int64
 }
 
 // Environment is what the last layer holds: what depends on the whole environment and not on one package.
@@ -80,7 +86,8 @@ func (e Environment) items() ([]item, error) {
 		if err := checkName(name); err != nil {
 			return nil, err
 		}
-		if f.Dir && (f.Link != "" || f.Body != nil) || f.Link != "" && f.Body != nil {
+		content := f.Body != nil || f.Source != ""
+		if f.Dir && (f.Link != "" || content) || f.Link != "" && content || f.Source != "" && f.Body != nil {
 			return nil, fmt.Errorf("%s: more than one of directory, symlink and regular file", f.Path)
 		}
 		if seen[name] {
@@ -107,7 +114,11 @@ func (c *Cache) environmentKey(e Environment, items []item) string {
 			continue
 		}
 		f := it.file
-		fmt.Fprintf(h, "file %q %o %d %d %q %t %x\n", it.path, f.Mode, f.UID, f.GID, f.Link, f.Dir, sha256.Sum256(f.Body))
+		sum := f.SHA256
+		if f.Source == "" {
+			sum = fmt.Sprintf("%x", sha256.Sum256(f.Body))
+		}
+		fmt.Fprintf(h, "file %q %o %d %d %q %t %s\n", it.path, f.Mode, f.UID, f.GID, f.Link, f.Dir, sum)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -145,13 +156,34 @@ func (w *tarWriter) file(name string, f File, epoch time.Time) error {
 		h.Typeflag, h.Linkname = tar.TypeSymlink, f.Link
 	}
 	h.Mode = unixMode(mode)
+	if f.Source != "" {
+		h.Size = f.Size
+	}
 	if err := w.header(h); err != nil {
 		return err
+	}
+	if f.Source != "" {
+		return w.source(f)
 	}
 	if _, err := w.tw.Write(f.Body); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+// source writes a file's bytes from where they are on this disk, and makes sure that they are those that were announced.
+func (w *tarWriter) source(f File) (err error) {
+	r, err := os.Open(f.Source)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	h := sha256.New()
+	n, err := io.CopyBuffer(w.tw, io.TeeReader(io.LimitReader(r, f.Size+1), h), w.copies)
+	if got := hex.EncodeToString(h.Sum(nil)); errors.Is(err, tar.ErrWriteTooLong) || err == nil && (n != f.Size || got != f.SHA256) {
+		return fmt.Errorf("%s changed while it was copied", f.Source)
+	}
+	return err
 }
 
 func unixMode(m fs.FileMode) int64 {
