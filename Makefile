@@ -10,7 +10,7 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS ?=
 REQUESTS ?= 1000
-BENCH ?= resolve scale adversarial
+BENCH ?= resolve scale adversarial layers
 export CONDA2DOCKER_CACHE := $(CACHE)
 
 .NOTPARALLEL:
@@ -43,7 +43,7 @@ fmt:
 oracle: ## compare the solver with rattler, live, on REQUESTS random requests and the recorded ones; needs Node and npm
 	go run ./conda/solve/oracle -n $(REQUESTS)
 
-bench: build ## measure beside rattler, in tables that cmd/bench/RESULTS.md keeps; needs Node and npm, and a machine that does nothing else
+bench: build sandbox ## measure beside rattler and cph, in tables that cmd/bench/RESULTS.md keeps; needs Node, npm and conda-package-handling, and a machine that does nothing else
 	@go build -o bin/bench ./cmd/bench
 	@for part in $(BENCH); do bin/bench $$part || exit 1; done
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/datalayer/conda2docker/conda/condatest"
@@ -14,7 +13,7 @@ import (
 
 // packageGroup is packages that are measured together.
 type packageGroup struct {
-	name  string
+	name  string // with %d for how many there are, until that is known
 	paths []string
 }
 
@@ -83,13 +82,13 @@ func (b *bench) contest(ctx context.Context, rival unpacker, paths []string, cor
 // packageGroups are the sandbox's channel and the corpus's packages, by format, without those that are broken on purpose.
 func (b *bench) packageGroups(ctx context.Context) ([]packageGroup, error) {
 	channel := filepath.Join(filepath.Dir(b.dir), "sandbox", "channel")
-	groups := []packageGroup{{"the sandbox's channel", find(channel, ".conda")}}
+	groups := []packageGroup{{"%d .conda of the sandbox's channel", find(channel, ".conda")}}
 	if len(groups[0].paths) == 0 {
 		return nil, fmt.Errorf("%s holds no packages: `make sandbox` makes them", channel)
 	}
 	if corpus := os.Getenv(condatest.CorpusVariable); corpus != "" {
 		for _, format := range []string{".conda", ".tar.bz2"} {
-			groups = append(groups, packageGroup{"real ones", find(filepath.Join(corpus, "packages"), format)})
+			groups = append(groups, packageGroup{"%d real " + format, find(filepath.Join(corpus, "packages"), format)})
 		}
 	}
 	for i, g := range groups {
@@ -102,11 +101,9 @@ func (b *bench) packageGroups(ctx context.Context) ([]packageGroup, error) {
 			sound = append(sound, path)
 		}
 		if len(sound) == 0 {
-			return nil, fmt.Errorf("%s: none of %d packages can be linked", g.name, len(g.paths))
+			return nil, fmt.Errorf("none of "+g.name+" can be linked", len(g.paths))
 		}
-		_, suffix, _ := strings.Cut(filepath.Base(sound[0]), ".tar")
-		format := map[bool]string{true: ".tar" + suffix, false: ".conda"}[suffix != ""]
-		groups[i] = packageGroup{fmt.Sprintf("%s (%d %s)", g.name, len(sound), format), sound}
+		groups[i] = packageGroup{fmt.Sprintf(g.name, len(sound)), sound}
 	}
 	return groups, os.RemoveAll(filepath.Join(b.dir, "probe"))
 }
