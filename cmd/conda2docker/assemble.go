@@ -19,6 +19,7 @@ type built struct {
 	builder.Image
 	pushed []name.Digest // where it is, by digest, one per repository
 	steps  []graph.Step  // what was executed in it
+	changes []stepChanges // what that did, and what was skipped
 }
 
 // assemble has BuildKit put base, layers and steps together, and push the result by its digest.
@@ -27,6 +28,7 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 	if err != nil {
 		return built{}, "", err
 	}
+	steps = append(steps, ls.last...)
 	if len(steps) > 0 {
 		if err := b.needRuntime(); err != nil {
 			return built{}, "", fmt.Errorf("%s: %w", steps[0].Name, err)
@@ -55,7 +57,7 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 		return built{}, "", err
 	}
 	out.steps = steps
-	return out, out.describe(), b.tellMessages(ctx, s, env, ls, steps)
+	return b.conclude(ctx, s, env, ls, out)
 }
 
 // buildImage builds what is requested, for each of the repositories that it is pushed to.

@@ -56,14 +56,15 @@ type buildOptions struct {
 	Offline     bool
 	Progress    string
 	Epoch       *time.Time // SOURCE_DATE_EPOCH, where it is set
+	additions
 }
 
 func buildCommand(env environment) *cli.Command {
 	return &cli.Command{
 		Name:      "build",
 		Usage:     "resolve, build, list, scan and pin an environment",
-		ArgsUsage: "ENVIRONMENT.yml... | LOCK",
-		Flags: []cli.Flag{
+		ArgsUsage: "ENVIRONMENT.yml... | LOCK | FOLDER",
+		Flags: append(additionFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "overlay", Usage: "RuntimeEnvironment `FILE`; its dockerImage is the image's name unless --tag says otherwise"},
 			&cli.StringFlag{Name: "lock", Usage: "lock `FILE`: used when it is there, else written; also one of conda-lock or pixi, or an @EXPLICIT list"},
 			&cli.StringFlag{Name: "lock-environment", Usage: "`NAME` of the environment that is meant of a pixi.lock (default: \"default\"); NAME@PLATFORM where it has several platforms for one system"},
@@ -96,7 +97,7 @@ func buildCommand(env environment) *cli.Command {
 			&cli.BoolFlag{Name: "refresh", Usage: refreshUsage},
 			&cli.BoolFlag{Name: "offline", Usage: "use only what the cache has"},
 			&cli.StringFlag{Name: "progress", Value: "auto", Usage: "auto, tty, plain or quiet"},
-		},
+		}...),
 		Action: func(c *cli.Context) error {
 			opts, err := parseBuild(c, env.Getenv)
 			if err != nil {
@@ -131,6 +132,9 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	}
 	if _, err := ociPlatform(o.Subdir); err != nil {
 		return fail("platform", err)
+	}
+	if err := o.add(c); err != nil {
+		return buildOptions{}, usageError{err}
 	}
 	if err := checkArchspec(o.Archspec, o.Subdir); err != nil {
 		return fail("archspec", err)
@@ -211,7 +215,7 @@ func (o buildOptions) results() []result {
 // keepInputs refuses to write over a file that is read. The lock is both: only other results must not be written over it.
 func (o buildOptions) keepInputs() error {
 	for _, w := range o.results() {
-		read := append([]string{o.Overlay}, o.Files...)
+		read := append([]string{o.Overlay, o.PostBuild}, o.Files...)
 		if w.flag != "--lock" {
 			read = append(read, o.Lock)
 		}
@@ -320,6 +324,9 @@ func runBuild(ctx context.Context, env environment, o buildOptions) error {
 	}
 	if _, err := s.linker(condarc.Config{}); err != nil {
 		return err
+	}
+	if o.Apt, err = aptPackages(append(o.Apt, s.Apt...)); err != nil {
+		return usageError{fmt.Errorf("settings: apt: %w", err)}
 	}
 	b := &build{options: o, settings: s, env: env, console: newConsole(env.Stderr, o.Progress)}
 	if b.profile, err = s.chooseProfile(o.Profile); err != nil {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"archive/tar"
+	"context"
 	"crypto/sha1" //nolint:gosec // SPDX wants it of every file
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -43,6 +45,8 @@ type fileChange struct {
 	SHA256  string `json:"sha256,omitempty"`
 	Link    string `json:"link,omitempty"`
 	Package string `json:"package,omitempty"` // name-version-build of the package that had put a file there
+	// Distribution is what pip installed the file of, as name-version.
+	Distribution string `json:"distribution,omitempty"`
 
 	sha1 string
 	mode int64
@@ -54,8 +58,27 @@ const (
 	kindOther   = "other"
 )
 
+// conclude finds out what the steps did, shows what they say, and verifies the image where that is asked for.
+func (b *build) conclude(ctx context.Context, s *stage, env resolved, ls layers, img built) (_ built, said string, err error) {
+	if img.changes, err = b.inspect(ls, img); err != nil {
+		return img, "", err
+	}
+	if err := b.tellMessages(ctx, s, env, ls, img.steps); err != nil {
+		return img, "", err
+	}
+	said = img.describe()
+	if b.options.Verify {
+		verified, err := b.verify(ctx, s, env, ls, img)
+		if err != nil {
+			return img, "", err
+		}
+		said += "; verified: " + verified
+	}
+	return img, said, nil
+}
+
 // inspect lists what the image's steps did, from its layers, and warns of scripts that went beyond their own package.
-func (b *build) inspect(env resolved, ls layers, img built) ([]stepChanges, error) {
+func (b *build) inspect(ls layers, img built) ([]stepChanges, error) {
 	owners := ownersOf(ls.segments)
 	var out []stepChanges
 	first := len(img.Manifest.Layers) - len(img.steps)
@@ -101,7 +124,7 @@ const (
 
 // readChanges lists a step's layer. Folders that are there only to lead to files are left out.
 func readChanges(l layer.Layer, owners map[string]string) ([]fileChange, error) {
-	out := []fileChange{}
+	out, distributions := []fileChange{}, map[string]string{}
 	err := l.Walk(func(h *tar.Header, r io.Reader) error {
 		c := fileChange{Path: path.Clean("/" + h.Name), mode: h.Mode & 0o7777, Mode: fmt.Sprintf("%04o", h.Mode&0o7777)}
 		dir, base := path.Split(c.Path)
@@ -113,7 +136,11 @@ func readChanges(l layer.Layer, owners map[string]string) ([]fileChange, error) 
 		case h.Typeflag == tar.TypeReg:
 			c.Kind, c.Size = "file", h.Size
 			small, big := sha1.New(), sha256.New() //nolint:gosec // as above
-			if _, err := io.Copy(io.MultiWriter(small, big), r); err != nil {
+			body := io.TeeReader(r, io.MultiWriter(small, big))
+			if strings.HasSuffix(c.Path, ".dist-info/RECORD") {
+				readDistribution(c.Path, body, distributions)
+			}
+			if _, err := io.Copy(io.Discard, body); err != nil {
 				return err
 			}
 			c.sha1, c.SHA256 = hex.EncodeToString(small.Sum(nil)), hex.EncodeToString(big.Sum(nil))
@@ -132,12 +159,24 @@ func readChanges(l layer.Layer, owners map[string]string) ([]fileChange, error) 
 	})
 	slices.SortStableFunc(out, func(a, b fileChange) int { return strings.Compare(a.Path, b.Path) })
 	leads := map[string]bool{}
-	for _, c := range out {
+	for i, c := range out {
+		out[i].Distribution = distributions[c.Path]
 		for dir := path.Dir(c.Path); !leads[dir]; dir = path.Dir(dir) {
 			leads[dir] = true
 		}
 	}
 	return slices.DeleteFunc(out, func(c fileChange) bool { return c.Kind == "directory" && leads[c.Path] }), err
+}
+
+// readDistribution notes whose the files are that a RECORD lists (PEP 376), by their paths. One that is no table notes nothing.
+func readDistribution(at string, body io.Reader, whose map[string]string) {
+	dist := path.Dir(at)
+	name := strings.TrimSuffix(path.Base(dist), ".dist-info")
+	table := csv.NewReader(body)
+	table.FieldsPerRecord = -1
+	for row, err := table.Read(); err == nil; row, err = table.Read() {
+		whose[path.Join(path.Dir(dist), row[0])] = name
+	}
 }
 
 // shown is how many of a list's entries a person is shown.
@@ -201,5 +240,3 @@ func changedFiles(steps []stepChanges) []sbom.File {
 	}
 	return out
 }
-
-const postBuildName = "postBuild"

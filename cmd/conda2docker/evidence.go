@@ -22,14 +22,10 @@ type evidence struct {
 }
 
 // list makes the SBOM from the image's bytes, in which the conda packages must be those that were resolved.
-func (b *build) list(ctx context.Context, in input, env resolved, ls layers, img built) (evidence, string, error) {
-	steps, err := b.inspect(env, ls, img)
-	if err != nil {
-		return evidence{}, "", err
-	}
+func (b *build) list(ctx context.Context, in input, env resolved, img built) (evidence, string, error) {
 	epoch := img.Config.Created
 	request := sbom.Request{
-		Layout: img.Layout, Digest: img.Digest.String(), Records: env.records, Prefix: prefix, Version: version, Files: changedFiles(steps),
+		Layout: img.Layout, Digest: img.Digest.String(), Records: env.records, Prefix: prefix, Version: version, Files: changedFiles(img.changes),
 		CacheDir: filepath.Join(b.settings.Cache.Dir, "sbom"),
 	}
 	if epoch != nil {
@@ -42,7 +38,7 @@ func (b *build) list(ctx context.Context, in input, env resolved, ls layers, img
 	if err != nil {
 		return evidence{}, "", err
 	}
-	ev := evidence{sbom: doc, steps: steps, dir: b.options.Evidence}
+	ev := evidence{sbom: doc, steps: img.changes, dir: b.options.Evidence}
 	if ev.dir == "" {
 		ev.dir = filepath.Join(b.settings.Cache.Dir, "evidence", img.Digest.Encoded())
 	}

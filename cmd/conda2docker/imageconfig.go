@@ -107,7 +107,7 @@ func (b *build) labels(in input, env resolved, ls layers, act activation) (map[s
 	sum := sha256.Sum256(locked)
 	labels := map[string]string{
 		ocispecs.AnnotationCreated:         ls.epoch.UTC().Format(time.RFC3339),
-		ocispecs.AnnotationBaseImageDigest: env.target.base.Digest.String(),
+		ocispecs.AnnotationBaseImageDigest: env.target.original.Digest.String(),
 		labelLock:                          "sha256:" + hex.EncodeToString(sum[:]),
 	}
 	set := func(key, value string) {
@@ -115,8 +115,8 @@ func (b *build) labels(in input, env resolved, ls layers, act activation) (map[s
 			labels[key] = value
 		}
 	}
-	if env.target.base.Repository != "" { // a folder of this machine is nobody else's name for it
-		set(ocispecs.AnnotationBaseImageName, env.target.base.Ref)
+	if env.target.original.Repository != "" { // a folder of this machine is nobody else's name for it
+		set(ocispecs.AnnotationBaseImageName, env.target.original.Ref)
 	}
 	set(ocispecs.AnnotationTitle, in.env.Name)
 	if in.overlay != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/datalayer/conda2docker/builder/graph"
 	"github.com/datalayer/conda2docker/builder/layer"
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/fetch"
@@ -19,6 +20,7 @@ type layers struct {
 	segments    []layer.Segment // in link order
 	all         []layer.Layer   // in the image's order; the environment layer is the last one
 	scripts     []script        // the packages' post-link scripts
+	last []graph.Step // to be run after all others
 	activatable activatable
 	user        user
 	epoch       time.Time
@@ -102,6 +104,9 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 		return layers{}, "", err
 	}
 	out.all = append(out.all, last)
+	if err := b.addFiles(ctx, cache, in, env, &out); err != nil {
+		return layers{}, "", err
+	}
 	return out, fmt.Sprintf("%s fetched, %s cached; %d segments made, %d layers%s", bytesize(fetched), bytesize(cached), made, len(out.all), b.lockWritten(env)), nil
 }
 

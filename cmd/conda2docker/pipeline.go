@@ -65,7 +65,7 @@ func (b *build) stages(ctx context.Context) error {
 		{"resolve", func(s *stage) (said string, err error) { env, said, err = b.resolve(ctx, s, in); return }},
 		{"fetch", func(s *stage) (said string, err error) { ls, said, err = b.makeLayers(ctx, s, in, env); return }},
 		{"build", func(s *stage) (said string, err error) { img, said, err = b.assemble(ctx, s, in, env, ls); return }},
-		{"sbom", func(*stage) (said string, err error) { ev, said, err = b.list(ctx, in, env, ls, img); return }},
+		{"sbom", func(*stage) (said string, err error) { ev, said, err = b.list(ctx, in, env, img); return }},
 		{"scan", func(*stage) (said string, err error) { said, err = b.scan(ctx, env, &ev); return }},
 		{"publish", func(*stage) (said string, err error) { out, said, err = b.publish(ctx, in, env, img, ev); return }},
 	}

@@ -50,7 +50,7 @@ const (
 // postLinkRunner runs a script, and takes what it tells the user out of the prefix.
 //
 //go:embed postlink.sh
-var postLinkRunner []byte //nolint:gochecknoglobals // an embedded file
+var postLinkRunner []byte
 
 // findScripts reads the post-link scripts of the packages, in link order, and says what is not going to be run.
 func (b *build) findScripts(ctx context.Context, cache *layer.Cache, env resolved, segments []layer.Segment) ([]script, error) {

@@ -32,7 +32,8 @@ func parseAccelerator(s string) (accelerator, error) {
 // target is the system that the environment will run on: what is known of it comes from the base image and from options, never
 // from the machine that builds.
 type target struct {
-	base        base.Image
+	base        base.Image // what the environment is put on
+	original    base.Image // what that was made from, by installing Debian packages in it; else the same
 	accelerator accelerator
 	reason      string // why this accelerator
 	virtual     []conda.VirtualPackage
@@ -55,12 +56,15 @@ func (b *build) chooseTarget(ctx context.Context, s *stage, in input) (target, e
 	}
 	var got int64
 	s.show("base image " + ref)
-	t.base, err = base.Open(ctx, ref, base.Options{
+	from := base.Options{
 		Platform: platform, Registries: b.settings.Registries, Dir: b.settings.Cache.Dir, Offline: b.options.Offline,
 		Progress: s.count(&got, "base image "+ref),
-	})
-	if err != nil {
+	}
+	if t.original, err = base.Open(ctx, ref, from); err != nil {
 		return t, fmt.Errorf("opening base image %s: %w", ref, err)
+	}
+	if t.base, err = b.withApt(ctx, s, t.original, from); err != nil {
+		return t, err
 	}
 	if t.base.Facts.Conda {
 		return t, fmt.Errorf("base image %s has something in %s already: use a base without Conda", ref, prefix)
