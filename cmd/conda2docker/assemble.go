@@ -17,8 +17,8 @@ import (
 // built is an image that has no name yet.
 type built struct {
 	builder.Image
-	pushed []name.Digest // where it is, by digest, one per repository
-	steps  []graph.Step  // what was executed in it
+	pushed  []name.Digest // where it is, by digest, one per repository
+	steps   []graph.Step  // what was executed in it
 	changes []stepChanges // what that did, and what was skipped
 }
 

@@ -329,6 +329,9 @@ func runBuild(ctx context.Context, env environment, o buildOptions) error {
 		return usageError{fmt.Errorf("settings: apt: %w", err)}
 	}
 	b := &build{options: o, settings: s, env: env, console: newConsole(env.Stderr, o.Progress)}
+	for _, n := range o.notes {
+		b.console.say("%s", n)
+	}
 	if b.profile, err = s.chooseProfile(o.Profile); err != nil {
 		return err
 	}

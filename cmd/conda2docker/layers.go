@@ -20,7 +20,7 @@ type layers struct {
 	segments    []layer.Segment // in link order
 	all         []layer.Layer   // in the image's order; the environment layer is the last one
 	scripts     []script        // the packages' post-link scripts
-	last []graph.Step // to be run after all others
+	last        []graph.Step    // to be run after all others
 	activatable activatable
 	user        user
 	epoch       time.Time

@@ -43,8 +43,8 @@ type settings struct {
 		Limit string `yaml:"limit"` // e.g. "50GB"
 	} `yaml:"cache"`
 	Apt     []string `yaml:"apt"`     // Debian packages that every base gets
-	Profile string `yaml:"profile"` // what images are for, where --profile does not say it; generic when empty
-	Builder string `yaml:"builder"` // address of a BuildKit; embedded when empty
+	Profile string   `yaml:"profile"` // what images are for, where --profile does not say it; generic when empty
+	Builder string   `yaml:"builder"` // address of a BuildKit; embedded when empty
 }
 
 // The base images that are used when nothing else is said.
