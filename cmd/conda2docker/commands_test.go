@@ -39,6 +39,8 @@ func scriptCommands() map[string]scriptCommand {
 		"delete":    positive(deleteOne),
 		"damage":    positive(damageOne),
 		"secret":    positive(isSecret),
+		"config":    positive(configCommand),
+		"contain":   positive(containCommand),
 	}
 }
 

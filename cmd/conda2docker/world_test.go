@@ -260,6 +260,24 @@ func packages() []condatest.Package {
 		},
 		{Name: "libnumber", Version: "2.0", Build: "h1", Subdir: conda.LinuxAarch64, Timestamp: day(3), License: "MIT", Files: []condatest.File{{Path: "lib/libnumber.so.2", Body: "\x7fELF"}}},
 		{Name: "pip", NoArch: conda.NoArchPython, Build: "py_0", Timestamp: day(4), License: "MIT", Depends: []string{"python"}},
+		{
+			Name: "jdk", Version: "17.0", Timestamp: day(7), License: "MIT", Files: []condatest.File{
+				{Path: "lib/jvm/bin/java", Body: "#!/bin/sh\necho java of $JAVA_HOME\n", Mode: 0o755},
+				{Path: "etc/conda/activate.d/jdk.sh", Body: "export JAVA_HOME_CONDA_BACKUP=\"${JAVA_HOME:-}\"\nexport JAVA_HOME=\"$CONDA_PREFIX/lib/jvm\"\nexport PATH=\"$JAVA_HOME/bin:$PATH\"\necho \"Java is $JAVA_HOME, for $GREETING\"\n"},
+				{Path: "etc/conda/env_vars.d/jdk.json", Body: `{"JDK_FLAVOUR": "vanilla", "GREETING": "from a file"}`},
+			},
+		},
+		{
+			Name: "threads", Timestamp: day(7), License: "MIT", Files: []condatest.File{
+				{Path: "etc/conda/activate.d/threads.sh", Body: "export THREADS=\"$(nproc) of $(id -u)\"\n"},
+			},
+		},
+		{
+			Name: "leaver", Timestamp: day(7), License: "MIT", Files: []condatest.File{
+				{Path: "etc/conda/activate.d/leaver.sh", Body: "export LEFT=1\nexit 3\n"},
+			},
+		},
+		{Name: "tini", Timestamp: day(7), License: "MIT", Files: []condatest.File{{Path: "bin/tini", Body: "#!/bin/sh\n# as good as tini\nshift\nexec \"$@\"\n", Mode: 0o755}}},
 		{Name: "old-number", Timestamp: day(7), Depends: []string{"libnumber 1.*"}},
 		{Name: "new-number", Timestamp: day(7), Depends: []string{"libnumber 2.*"}},
 		{Name: "from-the-future", Timestamp: day(7), Depends: []string{"__glibc >=9"}},
