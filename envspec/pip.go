@@ -38,6 +38,21 @@ func (r Requirement) At(path string) string {
 	return line
 }
 
+// Specifiers are the versions that are asked for, such as ">=1.2,<2"; "" is any.
+func (r Requirement) Specifiers() string {
+	text, _, _ := strings.Cut(r.Text, ";")
+	if m := requirement.FindStringSubmatch(text); m != nil && !r.Direct {
+		return strings.Trim(strings.TrimSpace(m[3]), "()")
+	}
+	return ""
+}
+
+// Marker is the condition under which it is asked for, such as "python_version < '3.9'"; "" where there is none.
+func (r Requirement) Marker() string {
+	_, marker, _ := strings.Cut(r.Text, ";")
+	return strings.TrimSpace(marker)
+}
+
 // String is the requirement as it may be shown.
 func (r Requirement) String() string { return redact(r.Text) }
 

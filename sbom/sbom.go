@@ -23,6 +23,7 @@ type Request struct {
 	Digest  string          // the image's manifest in that layout; the only image there when empty
 	Records []*conda.Record // the solved set: exactly these packages must be in the prefix
 	Prefix  string          // the environment's prefix in the image; "/opt/conda" when empty
+	Python  []Distribution  // what pip installed, besides what the solved set has: at least these must be in the prefix
 	Files   []File          // made or changed by the building, each path once: listed beside the packages
 
 	Name    string    // what the documents call the image, e.g. "registry.example/team/env:1"; its digest when empty
@@ -126,6 +127,9 @@ func Generate(ctx context.Context, req Request) (*Document, error) {
 		}
 	}
 	if err := compare(s, req.Records, digest, req.Prefix); err != nil {
+		return nil, err
+	}
+	if err := comparePython(s, req.Python, digest, req.Prefix); err != nil {
 		return nil, err
 	}
 	addFiles(s, req.Files, req.Prefix)

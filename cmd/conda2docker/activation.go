@@ -94,8 +94,8 @@ type activation struct {
 
 // activate evaluates what activating the environment sets. Nothing is executed where there are no scripts, and no steps that could
 // have brought some.
-func (b *build) activate(ctx context.Context, s *stage, in input, env resolved, ls layers, steps []graph.Step, secrets map[string][]byte) (activation, error) {
-	e := evaluation{build: b, stage: s, execution: execution{base: env.target.base, layers: ls.all, steps: steps, secrets: secrets, epoch: ls.epoch}, user: ls.user, from: ls.activatable}
+func (b *build) activate(ctx context.Context, s *stage, in input, env resolved, ls layers, steps []graph.Step) (activation, error) {
+	e := evaluation{build: b, stage: s, execution: execution{base: env.target.base, layers: ls.all, steps: steps, epoch: ls.epoch}, user: ls.user, from: ls.activatable}
 	for _, v := range environmentOf(env, ls.user) {
 		e.environment = append(e.environment, v.Name+"="+v.Value)
 	}

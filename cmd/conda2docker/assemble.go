@@ -24,7 +24,7 @@ type built struct {
 
 // assemble has BuildKit put base, layers and steps together, and push the result by its digest.
 func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, ls layers) (built, string, error) {
-	steps, secrets, err := b.steps(in, env, ls)
+	steps, err := b.steps(env, ls)
 	if err != nil {
 		return built{}, "", err
 	}
@@ -39,7 +39,7 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 		return built{}, "", err
 	}
 	s.show("activation")
-	act, err := b.activate(ctx, s, in, env, ls, steps, secrets)
+	act, err := b.activate(ctx, s, in, env, ls, steps)
 	if err != nil {
 		return built{}, "", err
 	}
@@ -48,7 +48,7 @@ func (b *build) assemble(ctx context.Context, s *stage, in input, env resolved, 
 		return built{}, "", err
 	}
 	request := builder.Request{
-		Base: env.target.base, Layers: ls.all, Steps: steps, Secrets: secrets, Config: config,
+		Base: env.target.base, Layers: ls.all, Steps: steps, Config: config,
 		Proxy: proxy(b.env.Getenv), Epoch: ls.epoch, Dir: b.settings.Cache.Dir, Progress: builder.Progress{Out: b.env.Stderr, Mode: b.options.Progress},
 	}
 	s.pause()

@@ -28,6 +28,7 @@ func cacheKinds() [][2]string {
 	return [][2]string{
 		{"archives", "package archives"},
 		{"repodata", "channel indexes"},
+		{"wheels", "wheels built from source"},
 		{"segments", "layer segments"},
 		{"layers", "layers"},
 		{"bases", "base images"},

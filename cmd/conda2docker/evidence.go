@@ -31,6 +31,9 @@ func (b *build) list(ctx context.Context, in input, env resolved, img built) (ev
 	if epoch != nil {
 		request.Epoch = *epoch
 	}
+	for _, w := range env.wheels {
+		request.Python = append(request.Python, sbom.Distribution{Name: w.Name, Version: w.Version})
+	}
 	if len(in.targets) > 0 {
 		request.Name = in.targets[0].Name()
 	}

@@ -48,8 +48,8 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 	if in.targets, err = b.targets(in.overlay); err != nil {
 		return in, "", err
 	}
-	if len(in.env.Pip) > 0 {
-		if err := b.canRunPip(); err != nil {
+	if len(in.env.Pip) > 0 || len(pipPackages(in.lock, in.subdir)) > 0 {
+		if err := b.canRunPip(in.subdir, in.lock != nil || b.readsLock()); err != nil {
 			return in, "", err
 		}
 	}
@@ -165,14 +165,6 @@ func inputError(err error) error {
 		return usageError{err}
 	}
 	return err
-}
-
-// canRunPip says before anything is fetched what the pip section would lack.
-func (b *build) canRunPip() error {
-	if b.options.Offline {
-		return usageError{errors.New("the pip section needs the network to install its packages: leave it out, or build without --offline")}
-	}
-	return b.needRuntime()
 }
 
 // canPush asks the registries, before the work is done that they shall keep.

@@ -45,8 +45,12 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err != nil {
 		return layers{}, "", err
 	}
-	if err := b.writeLock(env); err != nil {
-		return layers{}, "", err
+	lockWritten := ""
+	if !b.wantsPip(in, env) { // else it is not complete yet
+		if err := b.writeLock(env); err != nil {
+			return layers{}, "", err
+		}
+		lockWritten = b.lockWritten(env)
 	}
 	linker, err := b.settings.linker(in.conda)
 	if err != nil {
@@ -107,7 +111,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := b.addFiles(ctx, cache, in, env, &out); err != nil {
 		return layers{}, "", err
 	}
-	return out, fmt.Sprintf("%s fetched, %s cached; %d segments made, %d layers%s", bytesize(fetched), bytesize(cached), made, len(out.all), b.lockWritten(env)), nil
+	return out, fmt.Sprintf("%s fetched, %s cached; %d segments made, %d layers%s", bytesize(fetched), bytesize(cached), made, len(out.all), lockWritten), nil
 }
 
 // epoch is the time that the image says it was made: SOURCE_DATE_EPOCH, else that of the newest package in it, so that the same

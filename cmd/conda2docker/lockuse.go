@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/conda/matchspec"
 	"github.com/datalayer/conda2docker/envspec"
+	"github.com/datalayer/conda2docker/pip"
 )
 
 // request is what a lock answers to, in words.
@@ -126,6 +128,11 @@ func (b *build) staleness(l *lock.Lock, s conda.Subdir, in input, virtual []cond
 		why = p.Beyond(virtual)
 	case p.Own():
 		why = append(p.Changes(in.request(s)), p.Beyond(virtual)...)
+	case in.lock == nil:
+		why = pipMisfits(p, in.env)
+	}
+	if p.LacksPip() {
+		why = append(why, "what pip installs is not in it")
 	}
 	if len(why) > 0 {
 		return why, nil
@@ -168,16 +175,14 @@ func (b *build) strays(l *lock.Lock, s conda.Subdir, in input, specs []matchspec
 
 // canInstall refuses a lock with packages that a build could only leave out, or not verify.
 func canInstall(l *lock.Lock, name string, s conda.Subdir) error {
-	pip, err := l.PipPackages(s)
+	packages, err := l.PipPackages(s)
 	if err != nil {
 		return usageError{err}
 	}
-	if len(pip) > 0 {
-		names := make([]string, len(pip))
-		for i, k := range pip {
-			names[i] = k.Name
+	for _, k := range packages {
+		if err := canFetch(k); err != nil {
+			return usageError{fmt.Errorf("%s: pip's %s %s: %w", name, k.Name, k.Version, err)}
 		}
-		return usageError{fmt.Errorf("%s has packages that pip installs (%s), which cannot be taken from a lock yet: ask for them in the pip section of an environment.yml, and lock that", name, strings.Join(names, ", "))}
 	}
 	records, err := l.Records(s)
 	if err != nil {
@@ -189,6 +194,40 @@ func canInstall(l *lock.Lock, name string, s conda.Subdir) error {
 		}
 	}
 	return nil
+}
+
+var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// canFetch refuses a package of pip's that is no file, or that could not be verified.
+func canFetch(k lock.PipPackage) error {
+	scheme, _, isURL := strings.Cut(k.URL, "://")
+	switch {
+	case isURL && scheme != "http" && scheme != "https" && scheme != "file":
+		return fmt.Errorf("%s is not a file that can be fetched and checked: lock a release of it", k.URL)
+	case k.SHA256 != "" && !sha256Hex.MatchString(k.SHA256):
+		return fmt.Errorf("%q is not a sha256: lock a release of it", k.SHA256)
+	case k.SHA256 == "" && k.MD5 == "":
+		return errors.New("there is no checksum, so that what is fetched could not be verified: lock it anew")
+	}
+	return nil
+}
+
+// pipMisfits says which of pip's requirements a lock does not meet that another program made.
+func pipMisfits(p *lock.Platform, env envspec.Environment) []string {
+	var out []string
+	for _, r := range env.Pip {
+		if r.Name == "" || r.Direct {
+			continue // what it is called, and in which version, is not known
+		}
+		i := slices.IndexFunc(p.Pip, func(k lock.PipPackage) bool { return pip.NormalName(k.Name) == r.Name })
+		switch {
+		case i >= 0 && !pip.Satisfies(p.Pip[i].Version, r.Specifiers()):
+			out = append(out, fmt.Sprintf("pip's %s %s is not %s", p.Pip[i].Name, p.Pip[i].Version, r))
+		case i < 0 && r.Marker() == "" && !slices.ContainsFunc(p.Packages, func(k lock.Package) bool { return string(k.Record.Name) == r.Name }):
+			out = append(out, fmt.Sprintf("pip's %s is not in it", r))
+		}
+	}
+	return out
 }
 
 // lockUsesCUDA says whether a lock has packages for CUDA.

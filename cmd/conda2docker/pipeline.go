@@ -60,16 +60,21 @@ func (b *build) stages(ctx context.Context) error {
 	stages := []struct {
 		name string
 		run  func(*stage) (string, error)
+		when func() bool // nil: always
 	}{
-		{"spec", func(*stage) (said string, err error) { in, said, err = b.readInput(ctx); return }},
-		{"resolve", func(s *stage) (said string, err error) { env, said, err = b.resolve(ctx, s, in); return }},
-		{"fetch", func(s *stage) (said string, err error) { ls, said, err = b.makeLayers(ctx, s, in, env); return }},
-		{"build", func(s *stage) (said string, err error) { img, said, err = b.assemble(ctx, s, in, env, ls); return }},
-		{"sbom", func(*stage) (said string, err error) { ev, said, err = b.list(ctx, in, env, img); return }},
-		{"scan", func(*stage) (said string, err error) { said, err = b.scan(ctx, env, &ev); return }},
-		{"publish", func(*stage) (said string, err error) { out, said, err = b.publish(ctx, in, env, img, ev); return }},
+		{"spec", func(*stage) (said string, err error) { in, said, err = b.readInput(ctx); return }, nil},
+		{"resolve", func(s *stage) (said string, err error) { env, said, err = b.resolve(ctx, s, in); return }, nil},
+		{"fetch", func(s *stage) (said string, err error) { ls, said, err = b.makeLayers(ctx, s, in, env); return }, nil},
+		{"pip", func(s *stage) (said string, err error) { env, said, err = b.pip(ctx, s, in, env, ls); return }, func() bool { return b.wantsPip(in, env) }},
+		{"build", func(s *stage) (said string, err error) { img, said, err = b.assemble(ctx, s, in, env, ls); return }, nil},
+		{"sbom", func(*stage) (said string, err error) { ev, said, err = b.list(ctx, in, env, img); return }, nil},
+		{"scan", func(*stage) (said string, err error) { said, err = b.scan(ctx, env, &ev); return }, nil},
+		{"publish", func(*stage) (said string, err error) { out, said, err = b.publish(ctx, in, env, img, ev); return }, nil},
 	}
 	for _, s := range stages {
+		if s.when != nil && !s.when() {
+			continue
+		}
 		if err := b.console.stage(s.name, s.run); err != nil {
 			return err
 		}

@@ -25,7 +25,8 @@ type resolved struct {
 	subdir  conda.Subdir
 	records []*conda.Record // in link order
 	lock    *lock.Lock
-	locked  bool // the lock was there
+	locked  bool    // the lock was there
+	wheels  []wheel // what pip installs, once they are there
 	client  *fetch.Client
 	favored []*conda.Record // those that the solver shall keep where it can
 }
@@ -73,6 +74,9 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 	if err := b.checkProfile(in, out); err != nil {
 		return out, "", err
 	}
+	if err := b.checkPip(in, out); err != nil {
+		return out, "", err
+	}
 	var size int64
 	for _, r := range out.records {
 		size += r.Size
@@ -81,7 +85,9 @@ func (b *build) resolve(ctx context.Context, s *stage, in input) (resolved, stri
 }
 
 // client is how channels are reached: conda's configuration, and this program's settings on top of it.
-func (b *build) client(in input) (*fetch.Client, error) {
+func (b *build) client(in input) (*fetch.Client, error) { return fetch.New(b.fetchOptions(in)) }
+
+func (b *build) fetchOptions(in input) fetch.Options {
 	o := in.conda.Fetch()
 	maps.Copy(o.Mirrors, b.settings.Mirrors)
 	o.Offline = o.Offline || b.options.Offline
@@ -90,7 +96,7 @@ func (b *build) client(in input) (*fetch.Client, error) {
 	o.Retrying = func(err error, pause time.Duration) {
 		b.console.say("warning: %v: it is tried again in %s", err, seconds(pause))
 	}
-	return fetch.New(o)
+	return o
 }
 
 // priorityOf is the channel priority that conda's configuration names; it has checked it.

@@ -194,8 +194,8 @@ func TestSettings(t *testing.T) {
 		require.FileExists(t, filepath.Join(strings.TrimPrefix(b, "oci-layout:"), "index.json"))
 	}
 	require.DirExists(t, settings.Scan.DB)
-	for project := range wheelPackages() {
-		require.Contains(t, string(get(t, settings.Pip.Index+"/"+project+"/")), ".whl#sha256=")
+	for project := range indexPackages() {
+		require.Regexp(t, `\.(whl|tar\.gz)#sha256=`, string(get(t, settings.Pip.Index+"/"+project+"/")))
 	}
 }
 
