@@ -248,7 +248,7 @@ const omitted = -1
 
 // collectEvery is after how many of a package's files the garbage is collected. What is known of them is live until the segment is
 // done, and Go would let the garbage grow to as much again: with 50,000 files that makes the difference of 40 MiB.
-const collectEvery = 4096
+const collectEvery = 2048
 
 // write streams the files of an input's package into a compressed tar.
 func (c *Cache) write(ctx context.Context, in Input, out io.Writer) (index, error) {
