@@ -32,16 +32,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := scan.Prepare(b.scanOptions()); err != nil {
 		return layers{}, "", err
 	}
-	archives := fetch.Archives{Client: env.client, Dir: filepath.Join(b.settings.Cache.Dir, "archives"), Verify: true}
-	var fetched, cached int64
-	got, err := archives.FetchAll(ctx, env.records, 0, func(p fetch.Progress) {
-		if p.Done && p.Cached {
-			cached += p.Bytes
-		} else if p.Done {
-			fetched += p.Bytes
-		}
-		s.show(fmt.Sprintf("%s %s", p.Record.Dist(), bytesize(p.Bytes)))
-	})
+	got, fetched, err := b.fetchArchives(ctx, s, env)
 	if err != nil {
 		return layers{}, "", err
 	}
@@ -52,28 +43,13 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 		}
 		lockWritten = b.lockWritten(env)
 	}
-	linker, err := b.settings.linker(in.conda)
+	cache, err := b.openLayers(in)
 	if err != nil {
 		return layers{}, "", err
 	}
-	cache, err := layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression, Verify: true, Linker: linker})
-	if err != nil {
-		return layers{}, "", err
-	}
-	target := link.Target{Prefix: prefix, Subdir: b.options.Subdir, Python: pythonOf(env.records)}
-	inputs := make([]layer.Input, len(got))
-	for i, a := range got {
-		inputs[i] = layer.Input{Record: env.records[i], ArchivePath: a.Path, ArchiveSHA256: a.SHA256, Target: target}
-	}
-	made := 0
 	out := layers{user: userOf(env.target.base, b.profile), epoch: b.epoch(env.records)}
-	out.segments, err = cache.Segments(ctx, inputs, 0, func(e layer.Event) {
-		if !e.Cached {
-			made++
-		}
-		s.show(fmt.Sprintf("layer segments %d/%d: %s", e.Done, e.Total, e.Segment.Dist))
-	})
-	if err != nil {
+	var made int
+	if out.segments, made, err = b.makeSegments(ctx, s, cache, env, got); err != nil {
 		return layers{}, "", err
 	}
 	for _, g := range out.segments {
@@ -111,7 +87,47 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := b.addFiles(ctx, cache, in, env, &out); err != nil {
 		return layers{}, "", err
 	}
-	return out, fmt.Sprintf("%s fetched, %s cached; %d segments made, %d layers%s", bytesize(fetched), bytesize(cached), made, len(out.all), lockWritten), nil
+	return out, fmt.Sprintf("%s; %d segments made, %d layers%s", fetched, made, len(out.all), lockWritten), nil
+}
+
+// fetchArchives has the packages' archives in the cache, verified, and says how much there was to do.
+func (b *build) fetchArchives(ctx context.Context, s *stage, env resolved) ([]fetch.Archive, string, error) {
+	archives := fetch.Archives{Client: env.client, Dir: filepath.Join(b.settings.Cache.Dir, "archives"), Verify: true}
+	var fetched, cached int64
+	got, err := archives.FetchAll(ctx, env.records, 0, func(p fetch.Progress) {
+		if p.Done && p.Cached {
+			cached += p.Bytes
+		} else if p.Done {
+			fetched += p.Bytes
+		}
+		s.show(fmt.Sprintf("%s %s", p.Record.Dist(), bytesize(p.Bytes)))
+	})
+	return got, fmt.Sprintf("%s fetched, %s cached", bytesize(fetched), bytesize(cached)), err
+}
+
+func (b *build) openLayers(in input) (*layer.Cache, error) {
+	linker, err := b.settings.linker(in.conda)
+	if err != nil {
+		return nil, err
+	}
+	return layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression, Verify: true, Linker: linker})
+}
+
+// makeSegments turns each archive into a segment, and says how many were not there before.
+func (b *build) makeSegments(ctx context.Context, s *stage, cache *layer.Cache, env resolved, archives []fetch.Archive) ([]layer.Segment, int, error) {
+	target := link.Target{Prefix: prefix, Subdir: b.options.Subdir, Python: pythonOf(env.records)}
+	inputs := make([]layer.Input, len(archives))
+	for i, a := range archives {
+		inputs[i] = layer.Input{Record: env.records[i], ArchivePath: a.Path, ArchiveSHA256: a.SHA256, Target: target}
+	}
+	made := 0
+	segments, err := cache.Segments(ctx, inputs, 0, func(e layer.Event) {
+		if !e.Cached {
+			made++
+		}
+		s.show(fmt.Sprintf("layer segments %d/%d: %s", e.Done, e.Total, e.Segment.Dist))
+	})
+	return segments, made, err
 }
 
 // epoch is the time that the image says it was made: SOURCE_DATE_EPOCH, else that of the newest package in it, so that the same

@@ -13,6 +13,7 @@ import (
 	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/conda/matchspec"
 	"github.com/datalayer/conda2docker/envspec"
+	"github.com/datalayer/conda2docker/pip"
 )
 
 // assumedGlibc is the C library that packages may expect where no base image says it: that of the oldest distribution that is
@@ -41,6 +42,7 @@ func runLock(ctx context.Context, env environment, o lockOptions) error {
 		return err
 	}
 	defer unlock()
+	defer l.build.closeEngine()
 	if o.Check || len(o.Update) > 0 {
 		if l.old, err = lock.ReadFile(o.Lock, lock.Options{Environment: o.build.LockEnv}); err != nil {
 			return usageError{err}
@@ -76,8 +78,10 @@ func (l *locking) read(ctx context.Context) ([]input, string, error) {
 		if inputs[i], err = l.readFor(ctx, s); err != nil {
 			return nil, "", err
 		}
-		if pip := inputs[i].env.Pip; len(pip) > 0 {
-			l.say(fmt.Sprintf("note: what pip installs (%s) is not in the lock: pip chooses it when the image is built", pipNames(pip)))
+		if len(inputs[i].env.Pip) > 0 && !l.options.Check {
+			if err := l.build.canRunPip(s, false); err != nil {
+				return nil, "", err
+			}
 		}
 		for _, w := range inputs[i].warnings {
 			l.say(w)
@@ -295,7 +299,8 @@ func (l *locking) checkNames(inputs []input) error {
 
 func (l *locking) has(n conda.PackageName) bool {
 	return slices.ContainsFunc(l.old.Platforms, func(p lock.Platform) bool {
-		return slices.ContainsFunc(p.Packages, func(k lock.Package) bool { return k.Record.Name == n })
+		return slices.ContainsFunc(p.Packages, func(k lock.Package) bool { return k.Record.Name == n }) ||
+			slices.ContainsFunc(p.Pip, func(k lock.PipPackage) bool { return pip.NormalName(k.Name) == pip.NormalName(string(n)) })
 	})
 }
 
@@ -332,6 +337,12 @@ func (l *locking) resolve(ctx context.Context, s *stage, in input) (lock.Platfor
 	}
 	p := lock.Platform{Subdir: subdir, Request: in.request(subdir), Virtual: env.target.virtual, Packages: lock.Packages(records)}
 	said := fmt.Sprintf("%s: %d packages", subdir, len(records))
+	if len(in.env.Pip) > 0 {
+		if p.Pip, p.PipVersion, err = l.askPip(ctx, s, b, in, env, records); err != nil {
+			return fail(err)
+		}
+		said += fmt.Sprintf(", and %d of pip's", len(p.Pip))
+	}
 	if assumed != "" {
 		said += "; " + assumed
 	}

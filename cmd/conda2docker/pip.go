@@ -28,7 +28,8 @@ type pipSection struct {
 	root     execution // where pip is: the base, the layers, and what was run on them
 	segments []layer.Segment
 	client   *fetch.Client
-	from     string // the folder that the lock's paths are relative to
+	from     string   // the folder that the lock's paths are relative to
+	kept     []string // constraints besides the section's own
 }
 
 // wheel is a file that pip installs without a network.

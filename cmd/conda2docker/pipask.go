@@ -55,7 +55,8 @@ func (p *pipSection) ask(ctx context.Context) ([]lock.PipPackage, error) {
 	step.Files = []graph.File{{Path: requirementsPath, Body: []byte(shown)}}
 	step.Secrets = []graph.Secret{{ID: pipSecretID, Path: pipSecretPath}}
 	secrets := map[string][]byte{pipSecretID: []byte(secret)}
-	if constraints := linesOf(p.in.env.PipConstraints, envspec.Requirement.Line); constraints != "" {
+	constraints := linesOf(p.in.env.PipConstraints, envspec.Requirement.Line) + strings.Join(append(slices.Clone(p.kept), ""), "\n")
+	if constraints != "" {
 		step.Args = append(step.Args, "-c", constraintPath)
 		step.Secrets = append(step.Secrets, graph.Secret{ID: constraintSecretID, Path: constraintPath})
 		secrets[constraintSecretID] = []byte(constraints)
