@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -100,11 +99,12 @@ func (b *build) addFiles(ctx context.Context, cache *layer.Cache, in input, env 
 		}
 		ls.all = append(ls.all, copied)
 	}
-	for _, f := range files {
-		if home := ls.user.Home; home != "" && strings.HasPrefix(f.Path, home+"/") {
-			b.console.say("warning: %s is copied into the user's home, which a runtime may mount over", f.Path)
-			break
-		}
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.Path
+	}
+	if err := b.checkPlaces("copied files", paths, ls.user.Home); err != nil {
+		return err
 	}
 	ls.last, err = b.postBuildStep(in, env)
 	return err

@@ -45,17 +45,12 @@ type buildOptions struct {
 	MaxLayers   int
 	PostLink    postLinkMode
 	PostLinkNet bool
-	Profile     string // "": the settings'
-	Activation  activationMode
-	AllowEnv    []string // names of variables that may look like credentials
-	Source      string
-	Revision    string
-	Labels      map[string]string
-	Builder     string
-	Refresh     bool // the channels are asked, however new what the cache has of their indexes
-	Offline     bool
-	Progress    string
-	Epoch       *time.Time // SOURCE_DATE_EPOCH, where it is set
+	configuration
+	Builder  string
+	Refresh  bool // the channels are asked, however new what the cache has of their indexes
+	Offline  bool
+	Progress string
+	Epoch    *time.Time // SOURCE_DATE_EPOCH, where it is set
 	additions
 }
 
@@ -64,7 +59,7 @@ func buildCommand(env environment) *cli.Command {
 		Name:      "build",
 		Usage:     "resolve, build, list, scan and pin an environment",
 		ArgsUsage: "ENVIRONMENT.yml... | LOCK | FOLDER",
-		Flags: append(additionFlags(), []cli.Flag{
+		Flags: append(append(additionFlags(), configurationFlags()...), []cli.Flag{
 			&cli.StringFlag{Name: "overlay", Usage: "RuntimeEnvironment `FILE`; its dockerImage is the image's name unless --tag says otherwise"},
 			&cli.StringFlag{Name: "lock", Usage: "lock `FILE`: used when it is there, else written; also one of conda-lock or pixi, or an @EXPLICIT list"},
 			&cli.StringFlag{Name: "lock-environment", Usage: "`NAME` of the environment that is meant of a pixi.lock (default: \"default\"); NAME@PLATFORM where it has several platforms for one system"},
@@ -87,12 +82,6 @@ func buildCommand(env environment) *cli.Command {
 			&cli.IntFlag{Name: "max-layers", Value: layer.DefaultBudget, Usage: "`NUMBER` of layers that packages take at most"},
 			&cli.StringFlag{Name: "post-link", Value: string(postLinkRun), Usage: "run or skip: what becomes of the packages' post-link scripts"},
 			&cli.BoolFlag{Name: "post-link-network", Usage: "let post-link scripts reach the network"},
-			&cli.StringFlag{Name: "profile", Usage: profileUsage},
-			&cli.StringFlag{Name: "activation", Value: string(activationBuild), Usage: "build: evaluate activation scripts once, for the image's environment; entrypoint: leave them to containers when they start"},
-			&cli.StringSliceFlag{Name: "allow-env", Usage: "`NAME` of a variable that may be in the image although it looks like a credential; may be repeated"},
-			&cli.StringFlag{Name: "source", Usage: "`URL` of what the image is made from, for its labels"},
-			&cli.StringFlag{Name: "revision", Usage: "`REVISION` of that, such as a commit, for its labels"},
-			&cli.StringSliceFlag{Name: "label", Usage: "`KEY=VALUE` for the image's labels and annotations; may be repeated"},
 			&cli.StringFlag{Name: "builder", Usage: "`ADDRESS` of a BuildKit: unix://, tcp:// or docker-container:// (default: embedded, or $BUILDKIT_HOST)"},
 			&cli.BoolFlag{Name: "refresh", Usage: refreshUsage},
 			&cli.BoolFlag{Name: "offline", Usage: "use only what the cache has"},
@@ -117,7 +106,6 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	o := buildOptions{
 		Files: files, Overlay: c.String("overlay"), Lock: c.String("lock"), UpdateLock: c.Bool("update-lock"), LockEnv: c.String("lock-environment"), Push: c.Bool("push"),
 		Manifest: c.String("manifest"), Evidence: c.String("evidence"), Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"), Channels: c.StringSlice("channel"),
-		Profile: c.String("profile"), AllowEnv: c.StringSlice("allow-env"), Source: c.String("source"), Revision: c.String("revision"),
 		OnlyFixed: c.Bool("only-fixed"), MaxLayers: c.Int("max-layers"), PostLinkNet: c.Bool("post-link-network"), Builder: c.String("builder"),
 		Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), Progress: c.String("progress"),
 	}
@@ -142,11 +130,8 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	if err := checkCUDAArch(o.CUDAArch, o.CUDA, o.Accelerator); err != nil {
 		return fail("cuda-arch", err)
 	}
-	if o.Activation, err = parseActivation(c.String("activation")); err != nil {
-		return fail("activation", err)
-	}
-	if o.Labels, err = parseLabels(c.StringSlice("label")); err != nil {
-		return fail("label", err)
+	if o.configuration, err = parseConfiguration(c); err != nil {
+		return buildOptions{}, usageError{err}
 	}
 	if o.FailOn, err = scan.ParseSeverity(c.String("fail-on")); err != nil {
 		return fail("fail-on", err)

@@ -63,6 +63,11 @@ func (b *build) conclude(ctx context.Context, s *stage, env resolved, ls layers,
 	if img.changes, err = b.inspect(ls, img); err != nil {
 		return img, "", err
 	}
+	for _, c := range img.changes {
+		if err := b.checkPlaces(c.Step, c.left(), ls.user.Home); err != nil {
+			return img, "", err
+		}
+	}
 	if err := b.tellMessages(ctx, s, env, ls, img.steps); err != nil {
 		return img, "", err
 	}
@@ -75,6 +80,17 @@ func (b *build) conclude(ctx context.Context, s *stage, env resolved, ls layers,
 		said += "; verified: " + verified
 	}
 	return img, said, nil
+}
+
+// left are the paths that the step has put something at, folders aside: those that it found are among them.
+func (c stepChanges) left() []string {
+	var out []string
+	for _, f := range c.Files {
+		if f.Kind != kindRemoved && f.Kind != "directory" {
+			out = append(out, f.Path)
+		}
+	}
+	return out
 }
 
 // inspect lists what the image's steps did, from its layers, and warns of scripts that went beyond their own package.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/urfave/cli/v2"
 
 	"github.com/datalayer/conda2docker/builder"
 	"github.com/datalayer/conda2docker/builder/base"
@@ -20,6 +21,40 @@ const (
 	labelLock       = "io.datalayer.conda2docker.lock-digest" // of the evidence's conda-lock.yml
 	labelActivation = "io.datalayer.conda2docker.activation"  // the scripts that the entrypoint sources
 )
+
+// configuration is what the flags say of the image's own configuration.
+type configuration struct {
+	Profile    string // "": the settings'
+	Activation activationMode
+	AllowEnv   []string // names of variables that may look like credentials
+	Source     string
+	Revision   string
+	Labels     map[string]string
+}
+
+func configurationFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "profile", Usage: profileUsage},
+		&cli.StringFlag{Name: "activation", Value: string(activationBuild), Usage: "build: evaluate activation scripts once, for the image's environment; entrypoint: leave them to containers when they start"},
+		&cli.StringSliceFlag{Name: "allow-env", Usage: "`NAME` of a variable that may be in the image although it looks like a credential; may be repeated"},
+		&cli.StringFlag{Name: "source", Usage: "`URL` of what the image is made from, for its labels"},
+		&cli.StringFlag{Name: "revision", Usage: "`REVISION` of that, such as a commit, for its labels"},
+		&cli.StringSliceFlag{Name: "label", Usage: "`KEY=VALUE` for the image's labels and annotations; may be repeated"},
+	}
+}
+
+// parseConfiguration checks the flags of configurationFlags.
+func parseConfiguration(c *cli.Context) (configuration, error) {
+	out := configuration{Profile: c.String("profile"), AllowEnv: c.StringSlice("allow-env"), Source: c.String("source"), Revision: c.String("revision")}
+	var err error
+	if out.Activation, err = parseActivation(c.String("activation")); err != nil {
+		return out, fmt.Errorf("--activation: %w", err)
+	}
+	if out.Labels, err = parseLabels(c.StringSlice("label")); err != nil {
+		return out, fmt.Errorf("--label: %w", err)
+	}
+	return out, nil
+}
 
 // imageConfig is what the image says of how it is run, and of where it comes from.
 func (b *build) imageConfig(in input, env resolved, ls layers, act activation) (builder.Config, error) {

@@ -78,7 +78,7 @@ func parseLock(c *cli.Context) (lockOptions, error) {
 	o := lockOptions{
 		build: buildOptions{
 			Files: files, Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"),
-			Profile: c.String("profile"), Channels: c.StringSlice("channel"), Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), LockEnv: c.String("lock-environment"), Progress: c.String("progress"),
+			configuration: configuration{Profile: c.String("profile")}, Channels: c.StringSlice("channel"), Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), LockEnv: c.String("lock-environment"), Progress: c.String("progress"),
 		},
 		Output: c.String("output"), Format: lock.Format(c.String("format")), Glibc: c.String("glibc"), Lock: c.String("lock"),
 		Check: c.Bool("check"), Update: c.StringSlice("update"),

@@ -152,26 +152,26 @@ func (b *build) dropped(img base.Image) []string {
 	return out
 }
 
-// checkPlaces finds files that steps have put where they do not stay: a container that a service starts has another home mounted over
-// the image's. It is told what each step wrote, by the step's name.
-func (b *build) checkStepPlaces(home string, written map[string][]string) error {
-	for _, step := range sortedKeys(written) {
-		for _, file := range written[step] {
-			switch {
-			case b.profile.Reserved != "" && within(file, b.profile.Reserved):
-				return fmt.Errorf("%s: it writes %s, and profile %s reserves %s for what is mounted there", step, file, b.profile.Name, b.profile.Reserved)
-			case !within(file, "/home/") && !within(file, "/root/") && !within(file, home+"/"):
-			case b.profile.Launched:
-				return fmt.Errorf("%s: it writes %s, and with profile %s another home is mounted over that: put files elsewhere, such as below %s", step, file, b.profile.Name, prefix)
-			default:
-				b.console.say("warning: %s: it writes %s, which a container does not have where another home is mounted", step, file)
-			}
+// checkPlaces finds, among the files that somebody puts in the image, one where it does not stay: a container that a service starts has
+// another home mounted over the image's.
+func (b *build) checkPlaces(who string, files []string, home string) error {
+	for _, file := range files {
+		if b.profile.Reserved != "" && (file == b.profile.Reserved || inside(file, b.profile.Reserved)) {
+			return fmt.Errorf("%s: %s would be in the image, and profile %s reserves %s for what is mounted there", who, file, b.profile.Name, b.profile.Reserved)
 		}
+		if !inside(file, "/home") && !inside(file, "/root") && !inside(file, home) || file == home {
+			continue
+		}
+		if b.profile.Launched {
+			return fmt.Errorf("%s: %s would be in the image, and with profile %s another home is mounted over that: it belongs elsewhere, such as below %s", who, file, b.profile.Name, prefix)
+		}
+		b.console.say("warning: %s: %s is not there where another home is mounted over the image's", who, file)
+		return nil
 	}
 	return nil
 }
 
-// within reports whether a path is a folder or below it; a folder that ends with a slash is not meant itself.
-func within(file, folder string) bool {
-	return file == folder || strings.HasPrefix(file, strings.TrimSuffix(folder, "/")+"/")
+// inside reports whether a path is in a folder, however deep.
+func inside(file, folder string) bool {
+	return folder != "" && folder != "/" && strings.HasPrefix(file, folder+"/")
 }

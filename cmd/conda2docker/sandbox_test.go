@@ -70,6 +70,7 @@ func TestExamples(t *testing.T) {
 	s := &exampleRun{cache: t.TempDir(), sandbox: made, served: served}
 	t.Run("xarray", func(t *testing.T) { checkXarray(t, s) })
 	t.Run("pip", func(t *testing.T) { checkPip(t, s) })
+	t.Run("profile", func(t *testing.T) { checkProfile(t, s) })
 }
 
 // exampleRun is what the builds of examples share.
@@ -85,6 +86,7 @@ type exampleBuild struct {
 	index                string   // of Python packages, in the settings
 	env                  []string // variables of the program's environment
 	texts                []string // to be looked for in the image
+	args                 []string // flags, besides those that all builds have
 }
 
 // exampleImage is what a build of an example has made.
@@ -113,6 +115,7 @@ func (s *exampleRun) build(t *testing.T, b exampleBuild) exampleImage {
 	manifest, locked := filepath.Join(out.dir, "final.yaml"), filepath.Join(out.dir, "conda-lock.yml")
 	cmd := exec.CommandContext(t.Context(), "conda2docker", "build", "--progress", "plain", "--push", "--overlay", b.overlay,
 		"--manifest", manifest, "--lock", locked, "--evidence", filepath.Join(out.dir, "evidence"), b.environment)
+	cmd.Args = append(cmd.Args, b.args...)
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "CONDARC=" + condarc,
 		"CONDA2DOCKER_CONFIG=" + config, "CONDA2DOCKER_CACHE=" + s.cache, "DATALAYER_DOCKER_REGISTRY=" + registry.host,

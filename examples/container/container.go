@@ -23,7 +23,7 @@ type Options struct {
 	Args     []string // the command, behind the image's entrypoint; the image's own where there is none
 	User     string   // in numbers; default the image's
 	Env      []string // "NAME=value", besides the image's
-	Writable []string // folders that are empty and can be written, besides /tmp
+	Writable []string // folders that are the user's, and empty, besides /tmp
 	Bare     bool     // without the entrypoint, as "kubectl exec" and probes are run
 }
 
@@ -69,7 +69,7 @@ func (o Options) spec(c v1.Config) (map[string]any, error) {
 		mount("tmpfs", "/dev", "nosuid", "strictatime", "mode=755", "size=65536k"),
 	}
 	for _, at := range o.Writable {
-		mounts = append(mounts, mount("tmpfs", at, "nosuid", "nodev", "mode=1777"))
+		mounts = append(mounts, mount("tmpfs", at, "nosuid", "nodev", fmt.Sprintf("uid=%d", u))) // runc keeps the mode of what is there
 	}
 	namespaces := []map[string]string{}
 	for _, n := range []string{"pid", "network", "ipc", "uts", "mount"} {
