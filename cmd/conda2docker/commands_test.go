@@ -39,6 +39,7 @@ func scriptCommands() map[string]scriptCommand {
 		"delete":    positive(deleteOne),
 		"damage":    positive(damageOne),
 		"secret":    positive(isSecret),
+		"debian":    positive(debianCommand),
 		"config":    positive(configCommand),
 		"contain":   positive(containCommand),
 	}

@@ -33,7 +33,8 @@ var (
 
 // modulesOf are the modules that an environment lets one import at its top level, and a file of each: packages, files and compiled
 // modules in site-packages, with the packages in its namespace packages (PEP 420). Those that begin with two underscores, and tests
-// and set-up scripts that packages have left there, are nobody's to import. The standard library is left to python's own tests.
+// and set-up scripts that packages have left there, are nobody's to import; nor are shared libraries that are called so, or that have no
+// tag (PEP 3149) and lie in a folder. The standard library is left to python's own tests.
 func modulesOf(files map[string]string, version, site string) map[string]string {
 	regular, found := map[string]bool{}, map[string]string{}
 	inits := func(name string) bool {
@@ -56,7 +57,7 @@ func modulesOf(files map[string]string, version, site string) map[string]string 
 		switch m := extension.FindStringSubmatch(name); {
 		case inits(name):
 			module = dir
-		case m != nil && !otherPython(name, version):
+		case m != nil && (dir == "" || m[2] != "") && !strings.HasPrefix(m[1], "lib") && !otherPython(name, version):
 			module = path.Join(dir, m[1])
 		case dir == "" && strings.HasSuffix(name, ".py"):
 			module = strings.TrimSuffix(name, ".py")

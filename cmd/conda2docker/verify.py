@@ -54,8 +54,9 @@ def elf_files(prefix):
 
 
 def libraries(loader, path):
-    """What the loader complains of."""
-    run = subprocess.Popen([loader, "--list", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    """What the loader complains of when it is asked as ldd asks it: nothing of the file is run."""
+    asked = dict(os.environ, LD_TRACE_LOADED_OBJECTS="1")
+    run = subprocess.Popen([loader, path], env=asked, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said = run.communicate()[0].decode("utf-8", "replace").splitlines()
     lines = [line.strip() for line in said if "not found" in line]
     if run.returncode != 0 and not lines:

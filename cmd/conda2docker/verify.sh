@@ -13,7 +13,7 @@ files=0
 		"$loader" --verify "$f" >/dev/null 2>&1
 		case $? in 0 | 2) ;; *) continue ;; esac
 		files=$((files + 1))
-		said=$("$loader" --list "$f" 2>&1)
+		said=$(LD_TRACE_LOADED_OBJECTS=1 "$loader" "$f" 2>&1) # as ldd asks it: nothing of the file is run
 		code=$?
 		lines=$(while IFS= read -r line; do case $line in *"not found"*) printf '\t%s\n' "${line#$'\t'}" ;; esac done <<<"$said")
 		if [ $code != 0 ] && [ -z "$lines" ]; then

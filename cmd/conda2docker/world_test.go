@@ -32,6 +32,7 @@ type world struct {
 	channel  *condatest.Channel
 	registry *registryServer
 	files    map[string]string // what the script's folder held, by path
+	debian   *debianMirror     // where the script has asked for it
 }
 
 // cacheName is the program's cache in a script's folder; what is in it does not count as written.
@@ -249,6 +250,11 @@ func packages() []condatest.Package {
 			Name: "meddler", Timestamp: day(5), License: "MIT", PostLink: "echo 2 > \"$PREFIX/share/speaker.txt\"\nrm \"$PREFIX/share/meddler.txt\"\necho hi > /etc/motd\n", Depends: []string{"speaker"},
 			PreLink: "exit 1\n", Files: []condatest.File{{Path: "share/meddler.txt", Body: "x\n"}},
 		},
+		{Name: "orphan", Timestamp: day(5), License: "MIT", Files: []condatest.File{
+			{Path: "lib/liborphan.so.1", Body: sharedLibrary("libparent.so.1"), Mode: 0o755},
+			{Path: "lib/libgpu.so", Body: sharedLibrary("libcuda.so.1"), Mode: 0o755},
+			{Path: "lib/libwhole.so", Body: sharedLibrary("libc.so.6"), Mode: 0o755},
+		}},
 		{
 			Name: "eraser", Timestamp: day(6), License: "MIT", PostLink: "rm \"$PREFIX\"/conda-meta/libnumber-*.json\n", Depends: []string{"libnumber"},
 			Files: []condatest.File{{Path: "share/eraser.txt", Body: "x\n"}},

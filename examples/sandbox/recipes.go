@@ -30,7 +30,8 @@ func recipes() []recipe {
 	all = append(all, pythonItself()...)
 	all = append(all, purePython()...)
 	all = append(all, compiledPython()...)
-	return append(all, graphvizPackages()...)
+	all = append(all, graphvizPackages()...)
+	return append(all, troublemakers()...)
 }
 
 func systemLibraries() []recipe {
@@ -188,9 +189,11 @@ func compiledPython() []recipe {
 	compiled := func(name, license string, debian ...string) recipe {
 		return recipe{Name: name, From: debian, License: license}
 	}
+	const site = "lib/python3.11/site-packages/"
 	debugpy := compiled("debugpy", "MIT", "python3-debugpy", "python3-pydevd", "python3-bytecode")
+	debugpy.Drop = []string{site + "pydev_app_engine_debug_startup.py"} // a script that another program reads, no module
 	matplotlib := compiled("matplotlib-base", "PSF-2.0", "python3-matplotlib", "python-matplotlib-data")
-	const configuration = "lib/python3.11/site-packages/matplotlib/__init__.py"
+	const configuration = site + "matplotlib/__init__.py"
 	matplotlib.Edits = []edit{
 		{configuration, "/usr/share/matplotlib", placeholder + "/share/matplotlib"},
 		{configuration, "/etc/matplotlibrc", placeholder + "/etc/matplotlibrc"},
@@ -248,5 +251,28 @@ func graphvizPackages() []recipe {
 		{Name: "xorg-libx11", From: []string{"libx11-6", "libx11-data"}, License: "MIT"},
 		{Name: "xorg-libxext", From: []string{"libxext6"}, License: "MIT"},
 		{Name: "xorg-libxrender", From: []string{"libxrender1"}, License: "MIT"},
+	}
+}
+
+// troublemakers are what no example has, for the tests: small packages that conda2docker must refuse, or handle with care. They have none
+// of the files of the Debian package that gives them their version.
+func troublemakers() []recipe {
+	made := func(name, license string, extra map[string]string, depends ...string) recipe {
+		return recipe{Name: name, From: []string{"netbase"}, License: license, Drop: []string{"etc", "share"}, Extra: extra, Depends: depends}
+	}
+	unsound := made("unsound", "MIT", map[string]string{
+		"site-packages/unsound/__init__.py": "import no_such_module_anywhere\n",
+		"site-packages/sound.py":            "answer = 42\n",
+	}, "python >=3.11")
+	unsound.NoArch = true
+	return []recipe{
+		made("quits-when-linked", "MIT", map[string]string{
+			"bin/.quits-when-linked-post-link.sh": "#!/bin/bash\necho 'no licence was found for quits-when-linked' >> \"$PREFIX/.messages.txt\"\nexit 3\n",
+		}),
+		made("thread-limit", "MIT", map[string]string{
+			"etc/conda/activate.d/thread-limit.sh":   "export OMP_NUM_THREADS=\"$(nproc)\"\n",
+			"etc/conda/deactivate.d/thread-limit.sh": "unset OMP_NUM_THREADS\n",
+		}),
+		unsound,
 	}
 }
