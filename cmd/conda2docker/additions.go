@@ -75,14 +75,17 @@ func parseAdditions(c *cli.Context, folder projectFolder) (additions, error) {
 	return a, nil
 }
 
-// add completes the options of a build with its additions, where a folder may stand for environment files.
+// add completes the options of a build with its additions and the image's configuration, where a folder may stand for environment files.
 func (o *buildOptions) add(c *cli.Context) error {
 	folder, err := folderOf(o.Files, o.Subdir)
 	if err != nil {
 		return err
 	}
 	o.Files = folder.files
-	o.additions, err = parseAdditions(c, folder)
+	if o.additions, err = parseAdditions(c, folder); err != nil {
+		return err
+	}
+	o.configuration, err = parseConfiguration(c)
 	return err
 }
 

@@ -130,9 +130,6 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	if err := checkCUDAArch(o.CUDAArch, o.CUDA, o.Accelerator); err != nil {
 		return fail("cuda-arch", err)
 	}
-	if o.configuration, err = parseConfiguration(c); err != nil {
-		return buildOptions{}, usageError{err}
-	}
 	if o.FailOn, err = scan.ParseSeverity(c.String("fail-on")); err != nil {
 		return fail("fail-on", err)
 	}
