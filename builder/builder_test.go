@@ -108,7 +108,7 @@ func openEngine(t *testing.T, o engine.Options) *engine.Engine {
 
 func needRuntime(t *testing.T) {
 	t.Helper()
-	require.NoError(t, engine.NeedRuntime(engine.Options{}), "these tests run steps")
+	require.NoError(t, engine.NeedRuntime(engine.Options{}, ocispecs.Platform{}), "these tests run steps")
 }
 
 // request is one that all tests vary.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/datalayer/conda2docker/builder"
@@ -175,8 +176,8 @@ func TestEngineDies(t *testing.T) {
 func TestWithoutRuntime(t *testing.T) {
 	img := newBase(t, t.TempDir())
 	t.Setenv("PATH", t.TempDir())
-	require.ErrorContains(t, engine.NeedRuntime(engine.Options{}), "apt-get install runc")
-	require.NoError(t, engine.NeedRuntime(engine.Options{Address: "tcp://elsewhere:1234"}))
+	require.ErrorContains(t, engine.NeedRuntime(engine.Options{}, ocispecs.Platform{}), "apt-get install runc")
+	require.NoError(t, engine.NeedRuntime(engine.Options{Address: "tcp://elsewhere:1234"}, ocispecs.Platform{}))
 	built, err := builder.Build(t.Context(), openEngine(t, engine.Options{}), request(t, img))
 	require.NoError(t, err)
 	validateLayout(t, built.Layout, built.Digest)

@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"github.com/moby/buildkit/client"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // ChildMain returns at once: only on Linux there is an embedded engine.
@@ -33,3 +34,5 @@ func needPlatform() error {
 }
 
 func needRights() error { return nil }
+
+func needProcessor(ocispecs.Platform) error { return nil }

@@ -45,6 +45,7 @@ type buildOptions struct {
 	MaxLayers   int
 	PostLink    postLinkMode
 	PostLinkNet bool
+	NoBytecode  bool // python files of noarch packages are not compiled
 	configuration
 	Builder  string
 	Refresh  bool // the channels are asked, however new what the cache has of their indexes
@@ -82,6 +83,7 @@ func buildCommand(env environment) *cli.Command {
 			&cli.IntFlag{Name: "max-layers", Value: layer.DefaultBudget, Usage: "`NUMBER` of layers that packages take at most"},
 			&cli.StringFlag{Name: "post-link", Value: string(postLinkRun), Usage: "run or skip: what becomes of the packages' post-link scripts"},
 			&cli.BoolFlag{Name: "post-link-network", Usage: "let post-link scripts reach the network"},
+			&cli.BoolFlag{Name: "no-bytecode", Usage: "do not compile the python files of noarch packages: nothing is executed for them, and python does it at each start"},
 			&cli.StringFlag{Name: "builder", Usage: "`ADDRESS` of a BuildKit: unix://, tcp:// or docker-container:// (default: embedded, or $BUILDKIT_HOST)"},
 			&cli.BoolFlag{Name: "refresh", Usage: refreshUsage},
 			&cli.BoolFlag{Name: "offline", Usage: "use only what the cache has"},
@@ -106,7 +108,7 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	o := buildOptions{
 		Files: files, Overlay: c.String("overlay"), Lock: c.String("lock"), UpdateLock: c.Bool("update-lock"), LockEnv: c.String("lock-environment"), Push: c.Bool("push"),
 		Manifest: c.String("manifest"), Evidence: c.String("evidence"), Base: c.String("base"), CUDA: c.String("cuda"), CUDAArch: c.String("cuda-arch"), Archspec: c.String("archspec"), Channels: c.StringSlice("channel"),
-		OnlyFixed: c.Bool("only-fixed"), MaxLayers: c.Int("max-layers"), PostLinkNet: c.Bool("post-link-network"), Builder: c.String("builder"),
+		OnlyFixed: c.Bool("only-fixed"), MaxLayers: c.Int("max-layers"), PostLinkNet: c.Bool("post-link-network"), NoBytecode: c.Bool("no-bytecode"), Builder: c.String("builder"),
 		Refresh: c.Bool("refresh"), Offline: c.Bool("offline"), Progress: c.String("progress"),
 	}
 	fail := func(flag string, err error) (buildOptions, error) {

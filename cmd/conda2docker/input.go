@@ -186,7 +186,11 @@ func (b *build) needRuntime() error {
 	if err != nil {
 		return err
 	}
-	return engine.NeedRuntime(opts)
+	platform, err := ociPlatform(b.options.Subdir)
+	if err != nil {
+		return err
+	}
+	return engine.NeedRuntime(opts, platform)
 }
 
 // targets are the names that the image will get: those of the flags, else the overlay's.

@@ -18,6 +18,7 @@ import (
 // layers is the environment as layers of an image.
 type layers struct {
 	segments    []layer.Segment // in link order
+	compiled    []layer.Segment // what the segments' python files were compiled to; nil where nothing is
 	all         []layer.Layer   // in the image's order; the environment layer is the last one
 	scripts     []script        // the packages' post-link scripts
 	last        []graph.Step    // to be run after all others
@@ -32,6 +33,13 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := scan.Prepare(b.scanOptions()); err != nil {
 		return layers{}, "", err
 	}
+	cache, err := b.openLayers(in)
+	if err != nil {
+		return layers{}, "", err
+	}
+	if err := b.canCompile(cache, env); err != nil {
+		return layers{}, "", err
+	}
 	got, fetched, err := b.fetchArchives(ctx, s, env)
 	if err != nil {
 		return layers{}, "", err
@@ -43,10 +51,6 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 		}
 		lockWritten = b.lockWritten(env)
 	}
-	cache, err := b.openLayers(in)
-	if err != nil {
-		return layers{}, "", err
-	}
 	out := layers{user: userOf(env.target.base, b.profile), epoch: b.epoch(env.records)}
 	var made int
 	if out.segments, made, err = b.makeSegments(ctx, s, cache, env, got); err != nil {
@@ -57,10 +61,15 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 			b.console.say("warning: %s: %s", g.Dist, w)
 		}
 	}
-	var conflicts layer.Resolution
-	if out.segments, conflicts, err = cache.Settle(ctx, out.segments); err != nil {
+	if out.compiled, err = b.bytecode(ctx, s, cache, env, out.segments, got); err != nil {
 		return layers{}, "", err
 	}
+	left := uncompiled(out.segments, out.compiled)
+	all, conflicts, err := cache.Settle(ctx, behind(out.segments, out.compiled))
+	if err != nil {
+		return layers{}, "", err
+	}
+	out.segments, out.compiled = apart(all, out.compiled)
 	for _, w := range conflicts.Warnings {
 		b.console.say("warning: %s", w)
 	}
@@ -70,7 +79,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if out.scripts, err = b.findScripts(ctx, cache, env, out.segments); err != nil {
 		return layers{}, "", err
 	}
-	if out.all, err = cache.Layers(ctx, layer.Groups(out.segments, b.options.MaxLayers), 0); err != nil {
+	if out.all, err = cache.Layers(ctx, layer.Groups(all, b.options.MaxLayers), 0); err != nil {
 		return layers{}, "", err
 	}
 	files, err := environmentFilesOf(in, env, out)
@@ -87,7 +96,7 @@ func (b *build) makeLayers(ctx context.Context, s *stage, in input, env resolved
 	if err := b.addFiles(ctx, cache, in, env, &out); err != nil {
 		return layers{}, "", err
 	}
-	return out, fmt.Sprintf("%s; %d segments made, %d layers%s", fetched, made, len(out.all), lockWritten), nil
+	return out, fmt.Sprintf("%s; %d segments made, %d layers%s", fetched, made, len(out.all), left+lockWritten), nil
 }
 
 // fetchArchives has the packages' archives in the cache, verified, and says how much there was to do.
@@ -113,9 +122,14 @@ func (b *build) openLayers(in input) (*layer.Cache, error) {
 	return layer.Open(layer.Options{Dir: b.settings.Cache.Dir, Compression: b.options.Compression, Verify: true, Linker: linker})
 }
 
+// linkTarget is what packages are linked for.
+func (b *build) linkTarget(env resolved) link.Target {
+	return link.Target{Prefix: prefix, Subdir: b.options.Subdir, Python: pythonOf(env.records)}
+}
+
 // makeSegments turns each archive into a segment, and says how many were not there before.
 func (b *build) makeSegments(ctx context.Context, s *stage, cache *layer.Cache, env resolved, archives []fetch.Archive) ([]layer.Segment, int, error) {
-	target := link.Target{Prefix: prefix, Subdir: b.options.Subdir, Python: pythonOf(env.records)}
+	target := b.linkTarget(env)
 	inputs := make([]layer.Input, len(archives))
 	for i, a := range archives {
 		inputs[i] = layer.Input{Record: env.records[i], ArchivePath: a.Path, ArchiveSHA256: a.SHA256, Target: target}
@@ -169,7 +183,7 @@ func environmentFilesOf(in input, env resolved, ls layers) ([]layer.File, error)
 	}
 	var files []layer.File
 	for i, r := range env.records {
-		body, err := link.MetaRecord(ls.segments[i].Package, r, requested[r.Name])
+		body, err := link.MetaRecord(ls.recorded(i), r, requested[r.Name])
 		if err != nil {
 			return nil, err
 		}

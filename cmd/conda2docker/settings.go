@@ -32,7 +32,8 @@ type settings struct {
 		DB     string `yaml:"db"`     // folder of the Grype database
 		Update *bool  `yaml:"update"` // whether an outdated database is fetched anew; default true. Without, one of any age will do
 	} `yaml:"scan"`
-	Pip struct {
+	Bytecode *bool `yaml:"bytecode"` // whether noarch python packages are compiled; default true
+	Pip      struct {
 		Index string `yaml:"index"` // where pip sections that name no index look for packages; PyPI when empty
 	} `yaml:"pip"`
 	Packages struct {

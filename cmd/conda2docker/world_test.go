@@ -83,6 +83,7 @@ type settingsFile struct {
 	DB        string // folder of the advisories
 	Mirrors   map[string][]string
 	Index     string // of Python packages
+	Bytecode  bool   // whether python packages are compiled: the generated channel's python is none
 }
 
 func (s settingsFile) write(path string) error {
@@ -90,7 +91,7 @@ func (s settingsFile) write(path string) error {
 		"bases":   map[string]string{"cpu": "oci-layout:" + s.CPU, "cuda": "oci-layout:" + s.CUDA},
 		"mirrors": s.Mirrors,
 		"scan":    map[string]any{"db": s.DB, "update": false},
-		"pip":     map[string]string{"index": s.Index},
+		"pip":     map[string]string{"index": s.Index}, "bytecode": s.Bytecode,
 	})
 	if err != nil {
 		return err
