@@ -28,7 +28,7 @@ type File struct {
 func (f File) add(s *syftsbom.SBOM, owners map[string]pkg.Package) {
 	at := file.Coordinates{RealPath: f.Path, FileSystemID: f.Layer}
 	s.Artifacts.FileMetadata[at] = file.Metadata{
-		FileInfo: stereofile.ManualInfo{NameValue: f.Path, SizeValue: f.Size, ModeValue: fs.FileMode(f.Mode & 0o777), ModTimeValue: time.Unix(0, 0)}, //nolint:gosec // nine bits
+		FileInfo: stereofile.ManualInfo{NameValue: f.Path, SizeValue: f.Size, ModeValue: fs.FileMode(f.Mode & 0o777), ModTimeValue: time.Unix(0, 0)},
 		Path:     f.Path, Type: stereofile.TypeRegular,
 	}
 	s.Artifacts.FileDigests[at] = []file.Digest{{Algorithm: "sha1", Value: f.SHA1}, {Algorithm: "sha256", Value: f.SHA256}}

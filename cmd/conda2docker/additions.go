@@ -82,6 +82,9 @@ func (o *buildOptions) add(c *cli.Context) error {
 		return err
 	}
 	o.Files = folder.files
+	if o.PostLink, err = parsePostLink(c.String("post-link")); err != nil {
+		return fmt.Errorf("--post-link: %w", err)
+	}
 	if o.additions, err = parseAdditions(c, folder); err != nil {
 		return err
 	}

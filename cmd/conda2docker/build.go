@@ -138,9 +138,6 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	if o.Compression, err = parseCompression(c.String("compression")); err != nil {
 		return fail("compression", err)
 	}
-	if o.PostLink, err = parsePostLink(c.String("post-link")); err != nil {
-		return fail("post-link", err)
-	}
 	if o.MaxLayers < 1 || o.MaxLayers > 120 {
 		return fail("max-layers", fmt.Errorf("%d: want 1 to 120 (Docker stops at about 125 layers with the base's)", o.MaxLayers))
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha1" //nolint:gosec // SPDX wants it of every file
+	"crypto/sha1" // SPDX wants it of every file
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -151,7 +151,7 @@ func readChanges(l layer.Layer, owners map[string]string) ([]fileChange, error) 
 			c = fileChange{Path: dir + strings.TrimPrefix(base, whiteout), Kind: kindRemoved}
 		case h.Typeflag == tar.TypeReg:
 			c.Kind, c.Size = "file", h.Size
-			small, big := sha1.New(), sha256.New() //nolint:gosec // as above
+			small, big := sha1.New(), sha256.New()
 			body := io.TeeReader(r, io.MultiWriter(small, big))
 			if strings.HasSuffix(c.Path, ".dist-info/RECORD") {
 				readDistribution(c.Path, body, distributions)

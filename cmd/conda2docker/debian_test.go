@@ -75,12 +75,12 @@ func writeArchive(dir string) error {
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(at, []byte(body), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(at, []byte(body), 0o755); err != nil {
 			return err
 		}
 	}
 	deb := filepath.Join(dir, "greeting_1.0_all.deb")
-	if out, err := exec.Command("dpkg-deb", "--root-owner-group", "-Zxz", "-b", tree, deb).CombinedOutput(); err != nil { //nolint:noctx // ends by itself
+	if out, err := exec.Command("dpkg-deb", "--root-owner-group", "-Zxz", "-b", tree, deb).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	body, err := os.ReadFile(deb)
