@@ -180,7 +180,9 @@ func checkPip(t *testing.T, s *exampleRun) {
 	checkListed(t, made)
 	checkInhabitants(t, made)
 	checkAdditions(t, s, made)
-	// What the post-link script of graphviz wrote, and what pip installed.
+	// What the activation script of fontconfig sets, what the post-link script of graphviz wrote, and what pip installed.
+	require.Contains(t, made.config.Config.Env, "FONTCONFIG_PATH="+prefix+"/etc/fonts")
+	require.Empty(t, made.config.Config.Entrypoint)
 	require.Contains(t, made.body(t, prefix+"/lib/graphviz/config6a"), "libgvplugin_core")
 	for _, wheel := range []string{"graphviz-0.20.1", "humanize-4.4.0", "tabulate-0.8.9"} {
 		require.Equal(t, "pip\n", made.body(t, prefix+"/lib/python3.11/site-packages/"+wheel+".dist-info/INSTALLER"))
