@@ -99,7 +99,7 @@ func (b *build) addFiles(ctx context.Context, cache *layer.Cache, in input, env 
 		return err
 	}
 	if len(files) > 0 {
-		copied, err := cache.Environment(ctx, layer.Environment{Prefix: prefix, Files: files, Epoch: ls.epoch, Name: "copied files"})
+		copied, err := cache.Environment(ctx, layer.Environment{Prefix: prefix, Files: files, Epoch: ls.epoch, Name: copiedName})
 		if err != nil {
 			return err
 		}

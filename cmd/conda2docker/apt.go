@@ -68,7 +68,7 @@ func (b *build) withApt(ctx context.Context, s *stage, original base.Image, o ba
 	if len(packages) == 0 || b.locks {
 		return original, nil
 	}
-	what := "apt packages " + strings.Join(packages, ", ")
+	what := aptStep(packages)
 	switch {
 	case !original.Facts.Apt:
 		return original, fmt.Errorf("%s: base image %s has no apt-get: choose one of Debian's family, or find the packages in a conda channel", what, original.Ref)
@@ -98,6 +98,9 @@ func (b *build) withApt(ctx context.Context, s *stage, original base.Image, o ba
 	out.Ref = original.Ref // to people, it is the same
 	return out, err
 }
+
+// aptStep is what the step is called.
+func aptStep(packages []string) string { return "apt packages " + strings.Join(packages, ", ") }
 
 // baseEpoch is the time of what is added to a base before the environment is known: SOURCE_DATE_EPOCH, else the base's own.
 func (b *build) baseEpoch(img base.Image) time.Time {

@@ -60,7 +60,7 @@ const (
 
 // conclude finds out what the steps did, shows what they say, and verifies the image where that is asked for.
 func (b *build) conclude(ctx context.Context, s *stage, env resolved, ls layers, img built) (_ built, said string, err error) {
-	if img.changes, err = b.inspect(ls, img); err != nil {
+	if img.changes, err = b.inspect(env, ls, img); err != nil {
 		return img, "", err
 	}
 	for _, c := range img.changes {
@@ -94,9 +94,12 @@ func (c stepChanges) left() []string {
 }
 
 // inspect lists what the image's steps did, from its layers, and warns of scripts that went beyond their own package.
-func (b *build) inspect(ls layers, img built) ([]stepChanges, error) {
+func (b *build) inspect(env resolved, ls layers, img built) ([]stepChanges, error) {
 	owners := ownersOf(ls.segments)
-	var out []stepChanges
+	out, err := b.inspectAdded(env, ls, owners)
+	if err != nil {
+		return nil, err
+	}
 	first := len(img.Manifest.Layers) - len(img.steps)
 	for i, step := range img.steps {
 		at := img.Manifest.Layers[first+i]
@@ -105,7 +108,6 @@ func (b *build) inspect(ls layers, img built) ([]stepChanges, error) {
 			s := ls.scripts[i]
 			c.name, c.Package, c.Script = s.record.Name, s.record.Dist(), s.digest.String()
 		}
-		var err error
 		if c.Files, err = readChanges(layer.Layer{Digest: at.Digest, MediaType: at.MediaType, Path: img.Blob(at.Digest), Name: step.Name}, owners); err != nil {
 			return nil, fmt.Errorf("listing what %q changed: %w", step.Name, err)
 		}
@@ -118,6 +120,28 @@ func (b *build) inspect(ls layers, img built) ([]stepChanges, error) {
 		for _, s := range ls.scripts {
 			out = append(out, stepChanges{Step: "post-link script of " + s.record.Dist(), Package: s.record.Dist(), Script: s.digest.String(), Skipped: true, Files: []fileChange{}})
 		}
+	}
+	return out, nil
+}
+
+// inspectAdded lists what was put in the base, and what was copied.
+func (b *build) inspectAdded(env resolved, ls layers, owners map[string]string) ([]stepChanges, error) {
+	var added []layer.Layer
+	for _, l := range env.target.base.Layers[len(env.target.original.Layers):] {
+		added = append(added, layer.Layer{Digest: l.Digest, DiffID: l.DiffID, MediaType: l.MediaType, Path: env.target.base.Blob(l.Digest), Name: aptStep(b.options.Apt)})
+	}
+	for _, l := range ls.all {
+		if l.Name == copiedName {
+			added = append(added, l)
+		}
+	}
+	var out []stepChanges
+	for _, l := range added {
+		files, err := readChanges(l, owners)
+		if err != nil {
+			return nil, fmt.Errorf("listing %s: %w", l.Name, err)
+		}
+		out = append(out, stepChanges{Step: l.Name, Layer: l.Digest.String(), diffID: l.DiffID.String(), Files: files})
 	}
 	return out, nil
 }
@@ -236,7 +260,7 @@ func writeSteps(w io.Writer, steps []stepChanges) error {
 }
 
 // changedFiles are the files that the SBOM lists one by one, as they are after all steps, since no package's record has them: those of
-// post-link scripts and of postBuild. What pip or apt installed has packages in the SBOM.
+// post-link scripts and of postBuild, and those that were copied. What pip or apt installed has packages in the SBOM.
 func changedFiles(steps []stepChanges) []sbom.File {
 	last := map[string]sbom.File{}
 	for _, s := range steps {
@@ -245,7 +269,7 @@ func changedFiles(steps []stepChanges) []sbom.File {
 			maps.DeleteFunc(last, func(at string, _ sbom.File) bool {
 				return at == f.Path || f.Kind != "directory" && strings.HasPrefix(at, gone+"/")
 			})
-			if f.Kind == "file" && (s.Package != "" || s.Step == postBuildName) {
+			if f.Kind == "file" && (s.Package != "" || s.Step == postBuildName || s.Step == copiedName) {
 				last[f.Path] = sbom.File{Package: s.name, Path: f.Path, Layer: s.diffID, Mode: f.mode, Size: f.Size, SHA1: f.sha1, SHA256: f.SHA256}
 			}
 		}

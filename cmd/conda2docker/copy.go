@@ -18,6 +18,9 @@ import (
 	"github.com/datalayer/conda2docker/builder/layer"
 )
 
+// copiedName is what the layer of copied files is called.
+const copiedName = "copied files"
+
 // copySpec is a file or a folder of this disk, and where the image gets it.
 type copySpec struct {
 	from string
