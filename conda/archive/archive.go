@@ -3,7 +3,8 @@
 //
 // Decompressing takes a window: 8 MiB for the usual zstd levels up to 19. Levels 20 to 22, with which older builds of
 // conda-package-handling pack, ask for 32, 64 and 128 MiB; of that is taken what packages of such a size usually need, and all of it
-// only where that turns out not to do. More is refused. A .tar.bz2 takes 6 MiB. Each path takes some 25 bytes on top.
+// only where that turns out not to do. More is refused. A .tar.bz2 takes 6 MiB, and as much again for each core, up to four. Each
+// path takes some 25 bytes on top.
 package archive
 
 import (

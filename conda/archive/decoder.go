@@ -10,20 +10,22 @@ import (
 	"math/bits"
 	"sync"
 
-	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/datalayer/conda2docker/conda/archive/bunzip2"
 )
 
 // usualWindow is the largest window of decoders that are kept for the next package. Levels up to 19 need 8 MiB.
 const usualWindow = 16 << 20
 
 // Decoders keeps between packages what decompressing them takes: some MiB, which cost time to allocate and clear.
-// Packages that need a larger one are decompressed one at a time. The zero value is ready for use, also by several readers at
+// Packages that need a larger one are decompressed one at a time. Blocks of .tar.bz2 packages are decompressed ahead, as many in all as
+// there are cores. The zero value is ready for use, also by several readers at
 // once; a nil one keeps nothing, and lets nobody wait.
 type Decoders struct {
 	free   sync.Pool // of *zstd.Decoder, for usual windows
 	large  sync.Mutex
-	bzip2s sync.Pool // of *bzip2.Reader
+	bzip2s bunzip2.Pool
 }
 
 // unpacker decompresses the members of a zip.
@@ -122,6 +124,9 @@ func withWindow(b *bufio.Reader, window uint64) io.Reader {
 	return io.MultiReader(bytes.NewReader(head), b)
 }
 
+// readAhead is how much of a compressed stream is read at a time.
+const readAhead = 256 << 10
+
 // windowAt is where a frame's header has its window.
 const windowAt = 5
 
@@ -166,42 +171,6 @@ func (d *Decoders) decoder(r io.Reader, window uint64) (*zstd.Decoder, func(), e
 			d.free.Put(z)
 		}
 	}, nil
-}
-
-// bzip2Reader is a decompressor that is kept for the next package when it has reached its end; before that it has bytes left that
-// it would hand out next.
-type bzip2Reader struct {
-	*bzip2.Reader
-
-	decoders *Decoders
-	ended    bool
-}
-
-// bzip2 decompresses with dsnet's, which takes about half of the time that the standard library's does.
-func (d *Decoders) bzip2(src io.Reader) (io.ReadCloser, error) {
-	if d == nil {
-		return bzip2.NewReader(src, nil)
-	}
-	if z, ok := d.bzip2s.Get().(*bzip2.Reader); ok {
-		return &bzip2Reader{Reader: z, decoders: d}, z.Reset(src)
-	}
-	z, err := bzip2.NewReader(src, nil)
-	return &bzip2Reader{Reader: z, decoders: d}, err
-}
-
-func (r *bzip2Reader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	r.ended = r.ended || errors.Is(err, io.EOF)
-	return n, err
-}
-
-func (r *bzip2Reader) Close() error {
-	err := r.Reader.Close()
-	if r.ended && r.Reset(nil) == nil {
-		r.decoders.bzip2s.Put(r.Reader)
-	}
-	r.ended = false
-	return err
 }
 
 // windowOf is the window that a stream's first frame asks for, 0 where it does not; it is fixed where the frame has its content's

@@ -2,7 +2,6 @@ package archive
 
 import (
 	"archive/zip"
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,8 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"github.com/datalayer/conda2docker/conda/archive/bunzip2"
 )
 
 // format is what a file's first bytes say it is.
@@ -79,9 +80,6 @@ func (f format) open(src io.ReaderAt, size int64, u unpacker) (parts, error) {
 	return nil, fmt.Errorf("the file is not a conda package: it is %s", f)
 }
 
-// readAhead is how much of a compressed stream is read at a time.
-const readAhead = 256 << 10
-
 // tarBz2 is a package of the older format: one tarball (CEP 35).
 type tarBz2 struct {
 	src      io.ReaderAt
@@ -90,11 +88,11 @@ type tarBz2 struct {
 }
 
 func (t tarBz2) payload() (io.ReadCloser, error) {
-	r, err := t.decoders.bzip2(bufio.NewReaderSize(io.NewSectionReader(t.src, 0, t.size), readAhead))
-	if err != nil {
-		return nil, fmt.Errorf("reading the package's beginning: %w", err)
+	var pool *bunzip2.Pool
+	if t.decoders != nil {
+		pool = &t.decoders.bzip2s
 	}
-	return r, nil
+	return pool.NewReader(t.src, t.size), nil
 }
 
 func (t tarBz2) info() (io.ReadCloser, error) { return t.payload() }

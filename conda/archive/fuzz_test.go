@@ -2,14 +2,11 @@ package archive_test
 
 import (
 	"archive/tar"
-	"bytes"
-	stdbzip2 "compress/bzip2"
 	"io"
 	"path"
 	"strings"
 	"testing"
 
-	"github.com/dsnet/compress/bzip2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/datalayer/conda2docker/conda/archive"
@@ -61,24 +58,6 @@ func FuzzArchive(f *testing.F) {
 			clear(kinds)
 			_ = r.Payload(t.Context(), check)
 		}
-	})
-}
-
-// FuzzBzip2 holds the decompressor to what the standard library's slower one says.
-func FuzzBzip2(f *testing.F) {
-	f.Add(compressBz2(f, []byte("some text")))
-	f.Add(append(compressBz2(f, []byte("one stream")), compressBz2(f, []byte("and another"))...))
-	f.Add(compressBz2(f, nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		const limit = 4 << 20
-		want, wantErr := io.ReadAll(io.LimitReader(stdbzip2.NewReader(bytes.NewReader(b)), limit))
-		r, err := bzip2.NewReader(bytes.NewReader(b), nil)
-		require.NoError(t, err)
-		got, err := io.ReadAll(io.LimitReader(r, limit))
-		if wantErr == nil && err == nil {
-			require.True(t, bytes.Equal(want, got))
-		}
-		require.Equal(t, wantErr == nil, err == nil, "%v; %v", wantErr, err)
 	})
 }
 

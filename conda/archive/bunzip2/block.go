@@ -1,0 +1,216 @@
+package bunzip2
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	maxTrees     = 6
+	maxSelectors = 1 << 15
+	groupSize    = 50 // symbols that one selector is for
+	maxBlock     = 900_000
+	inputBuffer  = 64 << 10
+)
+
+// block is a decoded block: the bytes whose runs are still packed.
+type block struct {
+	data []byte
+	crc  uint32 // that the unpacked bytes shall have
+	end  int64  // the bit behind it
+	room *room
+}
+
+// room is what a block's bytes are in.
+type room [maxBlock]byte
+
+// decoder decodes one block at a time.
+type decoder struct {
+	in        bitReader
+	trees     [maxTrees]tree
+	selectors [maxSelectors]uint8
+	used      [256]byte // the bytes that occur, the last one in front
+	counts    [256]uint32
+	transform transform
+}
+
+func newDecoder() *decoder { return &decoder{in: bitReader{buf: make([]byte, inputBuffer)}} }
+
+// decode decodes the block at a bit of the source, behind its magic number.
+func (d *decoder) decode(src io.ReaderAt, size, bit int64, to *room) (block, error) {
+	d.in.src, d.in.size = src, size
+	d.in.seek(bit)
+	b := block{room: to, crc: d.in.take(32)}
+	n, origin, err := d.transformed(to)
+	if lacks := d.in.check(); lacks != nil { // zeros that are not there are nobody's fault
+		err = lacks
+	}
+	if err != nil {
+		return b, err
+	}
+	b.data, b.end = to[:n], d.in.position()
+	d.transform.undo(b.data, &d.counts, origin)
+	return b, nil
+}
+
+// transformed decodes to the bytes as the Burrows-Wheeler transform left them, and to where they begin.
+func (d *decoder) transformed(to *room) (n int, origin uint32, err error) {
+	if d.in.take(1) != 0 {
+		return 0, 0, errors.New("it is randomized, which bzip2 has not done since version 0.9.0")
+	}
+	origin = d.in.take(24)
+	symbols := d.readUsed() + 2
+	if symbols < 3 {
+		return 0, 0, errors.New("no byte occurs in it")
+	}
+	trees := int(d.in.take(3))
+	if trees < 2 || trees > maxTrees {
+		return 0, 0, fmt.Errorf("it has %d prefix codes, and 2 to %d are possible", trees, maxTrees)
+	}
+	selectors, err := d.readSelectors(trees)
+	if err != nil {
+		return 0, 0, err
+	}
+	for i := range trees {
+		if err := d.readTree(&d.trees[i], symbols); err != nil {
+			return 0, 0, err
+		}
+	}
+	n, err = d.readSymbols(selectors, uint16(symbols-1), to)
+	if err == nil && origin >= uint32(n) {
+		err = fmt.Errorf("its first byte is number %d of %d", origin, n)
+	}
+	return n, origin, err
+}
+
+// readUsed reads which bytes occur, and says how many.
+func (d *decoder) readUsed() (n int) {
+	for high, sets := 0, d.in.take(16); high < 256; high, sets = high+16, sets<<1 {
+		if sets&0x8000 == 0 {
+			continue
+		}
+		for low, set := 0, d.in.take(16); low < 16; low, set = low+1, set<<1 {
+			if set&0x8000 != 0 {
+				d.used[n] = byte(high + low)
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// readSelectors reads which prefix code each group of symbols has.
+func (d *decoder) readSelectors(trees int) ([]uint8, error) {
+	selectors := d.selectors[:d.in.take(15)]
+	order := [maxTrees]uint8{0, 1, 2, 3, 4, 5}
+	for i := range selectors {
+		k := 0
+		for d.in.take(1) == 1 {
+			if k++; k == trees {
+				return nil, errors.New("a group of symbols has a prefix code that is not there")
+			}
+		}
+		front := order[k]
+		copy(order[1:], order[:k])
+		order[0], selectors[i] = front, front
+	}
+	return selectors, nil
+}
+
+// readTree reads a prefix code.
+func (d *decoder) readTree(t *tree, symbols int) error {
+	var lengths [maxSymbols]uint8
+	length := d.in.take(5)
+	for i := range symbols {
+		for {
+			if length < 1 || length > maxCode {
+				return fmt.Errorf("a prefix code has codes of %d bits, and 1 to %d are possible", int32(length), maxCode)
+			}
+			if d.in.take(1) == 0 {
+				break
+			}
+			length += 1 - 2*d.in.take(1)
+		}
+		lengths[i] = uint8(length)
+	}
+	return t.build(lengths[:symbols])
+}
+
+// readSymbols decodes symbols to bytes, and counts those: each is a place in the list of bytes, most recent first, or a digit of how
+// often the most recent one is repeated.
+func (d *decoder) readSymbols(selectors []uint8, end uint16, to *room) (n int, err error) {
+	clear(d.counts[:])
+	in := &d.in
+	run, digit := uint32(0), uint32(1)
+	for _, s := range selectors {
+		t := &d.trees[s]
+		for range groupSize {
+			if in.n < maxCode {
+				in.refill()
+			}
+			e := t.short[in.bits>>(64-shortCode)]
+			symbol, length := e>>4, uint(e&15)
+			if length == 0 {
+				if symbol, length = t.long(in.bits); length == 0 {
+					return n, errors.New("a code is no symbol's")
+				}
+			}
+			in.bits <<= length
+			in.n -= length
+			if symbol < 2 {
+				if run += digit << symbol; run > maxBlock {
+					return n, errTooLong()
+				}
+				digit <<= 1
+				continue
+			}
+			if run > 0 {
+				if n, err = d.repeat(to, n, run); err != nil {
+					return n, err
+				}
+				run, digit = 0, 1
+			}
+			if symbol == end {
+				return n, nil
+			}
+			if n == maxBlock {
+				return n, errTooLong()
+			}
+			b := d.front(int(symbol - 1))
+			to[n] = b
+			d.counts[b]++
+			n++
+		}
+	}
+	return n, errors.New("it has more symbols than prefix codes for them")
+}
+
+func errTooLong() error { return fmt.Errorf("it has more than %d bytes", maxBlock) }
+
+// repeat repeats the byte in front.
+func (d *decoder) repeat(to *room, n int, run uint32) (int, error) {
+	if int(run) > maxBlock-n {
+		return n, errTooLong()
+	}
+	b := d.used[0]
+	d.counts[b] += run
+	for i := range to[n : n+int(run)] {
+		to[n+i] = b
+	}
+	return n + int(run), nil
+}
+
+// front moves a byte to the front.
+func (d *decoder) front(i int) byte {
+	b := d.used[i&255]
+	if i < 16 {
+		for ; i > 0; i-- {
+			d.used[i] = d.used[i-1]
+		}
+	} else {
+		copy(d.used[1:], d.used[:i])
+	}
+	d.used[0] = b
+	return b
+}
