@@ -224,7 +224,7 @@ func graphvizPackages() []recipe {
 			From: []string{"graphviz", "libgvc6", "libgvpr2", "libcgraph6", "libcdt5", "libpathplan4", "libann0", "liblab-gamut1", "libltdl7"},
 			Drop: []string{
 				// what draws in windows or needs libgd with its video codecs
-				"lib/graphviz/libgvplugin_gd.*", "lib/graphviz/libgvplugin_webp.*", "lib/graphviz/libgvplugin_xlib.*", "bin/dot_builtins", "bin/lefty", "bin/smyrna", "bin/diffimg",
+				"lib/graphviz/libgvplugin_gd.*", "lib/graphviz/libgvplugin_webp.*", "lib/graphviz/libgvplugin_xlib.*", "bin/dot_builtins", "bin/lefty", "bin/smyrna", "bin/diffimg", "bin/gvpack", // gvpack is linked to a plugin that Debian has its loader find
 				"bin/lneato", "bin/dotty", "bin/vimdot", "share/graphviz/lefty", "share/graphviz/doc", "share/graphviz/demo", "share/graphviz/graphs",
 			},
 			Extra: map[string]string{"bin/.graphviz-post-link.sh": "#!/bin/bash\nset -eu\n\"$PREFIX/bin/dot\" -c\n"},
