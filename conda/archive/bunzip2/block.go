@@ -139,66 +139,78 @@ func (d *decoder) readTree(t *tree, symbols int) error {
 
 // readSymbols decodes symbols to bytes, and counts those: each is a place in the list of bytes, most recent first, or a digit of how
 // often the most recent one is repeated.
-func (d *decoder) readSymbols(selectors []uint8, end uint16, to *room) (n int, err error) {
+func (d *decoder) readSymbols(selectors []uint8, end uint16, to *room) (int, error) {
 	clear(d.counts[:])
-	in := &d.in
-	run, digit := uint32(0), uint32(1)
-	for _, s := range selectors {
-		t := &d.trees[s]
-		for range groupSize {
-			if in.n < maxCode {
-				in.refill()
-			}
-			e := t.short[in.bits>>(64-shortCode)]
-			symbol, length := e>>4, uint(e&15)
-			if length == 0 {
-				if symbol, length = t.long(in.bits); length == 0 {
-					return n, errors.New("a code is no symbol's")
-				}
-			}
-			in.bits <<= length
-			in.n -= length
-			if symbol < 2 {
-				if run += digit << symbol; run > maxBlock {
-					return n, errTooLong()
-				}
-				digit <<= 1
-				continue
-			}
-			if run > 0 {
-				if n, err = d.repeat(to, n, run); err != nil {
-					return n, err
-				}
-				run, digit = 0, 1
-			}
-			if symbol == end {
-				return n, nil
-			}
-			if n == maxBlock {
-				return n, errTooLong()
-			}
-			b := d.front(int(symbol - 1))
-			to[n] = b
-			d.counts[b]++
-			n++
+	s := symbols{end: end, to: to, digit: 1}
+	for _, tree := range selectors {
+		if ended, err := d.readGroup(&d.trees[tree], &s); ended || err != nil {
+			return s.n, err
 		}
 	}
-	return n, errors.New("it has more symbols than prefix codes for them")
+	return s.n, errors.New("it has more symbols than prefix codes for them")
+}
+
+// symbols is how far decoding them is.
+type symbols struct {
+	end        uint16 // the last one
+	to         *room
+	n          int    // bytes in it
+	run, digit uint32 // repetitions to come, and what the next digit of their number counts
+}
+
+// readGroup decodes the symbols that have the same prefix code.
+func (d *decoder) readGroup(t *tree, s *symbols) (ended bool, err error) {
+	in := &d.in
+	for range groupSize {
+		if in.n < maxCode {
+			in.refill()
+		}
+		e := t.short[in.bits>>(64-shortCode)]
+		symbol, length := e>>4, uint(e&15)
+		if length == 0 {
+			if symbol, length = t.long(in.bits); length == 0 {
+				return false, errors.New("a code is no symbol's")
+			}
+		}
+		in.bits <<= length
+		in.n -= length
+		if symbol < 2 {
+			if s.run += s.digit << symbol; s.run > maxBlock {
+				return false, errTooLong()
+			}
+			s.digit <<= 1
+			continue
+		}
+		if s.run > 0 && !d.repeat(s) || symbol != s.end && s.n == maxBlock {
+			return false, errTooLong()
+		}
+		if symbol == s.end {
+			return true, nil
+		}
+		b := d.front(int(symbol - 1))
+		s.to[s.n] = b
+		d.counts[b]++
+		s.n++
+	}
+	return false, nil
 }
 
 func errTooLong() error { return fmt.Errorf("it has more than %d bytes", maxBlock) }
 
-// repeat repeats the byte in front.
-func (d *decoder) repeat(to *room, n int, run uint32) (int, error) {
-	if int(run) > maxBlock-n {
-		return n, errTooLong()
+// repeat repeats the byte in front, if there is room for it.
+func (d *decoder) repeat(s *symbols) bool {
+	if int(s.run) > maxBlock-s.n {
+		return false
 	}
 	b := d.used[0]
-	d.counts[b] += run
-	for i := range to[n : n+int(run)] {
-		to[n+i] = b
+	d.counts[b] += s.run
+	run := s.to[s.n : s.n+int(s.run)]
+	for i := range run {
+		run[i] = b
 	}
-	return n + int(run), nil
+	s.n += len(run)
+	s.run, s.digit = 0, 1
+	return true
 }
 
 // front moves a byte to the front.

