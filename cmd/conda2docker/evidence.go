@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"time"
 
+	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/sbom"
 	"github.com/datalayer/conda2docker/scan"
 )
@@ -85,6 +87,17 @@ func describeCounts(c scan.Counts) string {
 	return fmt.Sprintf("%d critical, %d high, %d medium, %d low vulnerabilities", c.Critical, c.High, c.Medium, c.Low)
 }
 
+// evidenceLock is the lock as the evidence has it, and as the image's label speaks of it: which files were locked is said by their
+// names alone, and the same wherever they lie.
+func (r resolved) evidenceLock() *lock.Lock {
+	out := *r.lock
+	out.Sources = make([]string, len(r.lock.Sources))
+	for i, s := range r.lock.Sources {
+		out.Sources[i] = path.Base(s)
+	}
+	return &out
+}
+
 // write writes lock, SBOMs and report, each whole.
 func (e evidence) write(env resolved) error {
 	document := func(f sbom.Format) func(io.Writer) error {
@@ -94,7 +107,7 @@ func (e evidence) write(env resolved) error {
 		name  string
 		write func(io.Writer) error
 	}{
-		{"conda-lock.yml", env.lock.WriteCondaLock},
+		{"conda-lock.yml", env.evidenceLock().WriteCondaLock},
 		{sbom.SPDX.FileName(), document(sbom.SPDX)},
 		{sbom.CycloneDX.FileName(), document(sbom.CycloneDX)},
 		{sbom.Syft.FileName(), document(sbom.Syft)},

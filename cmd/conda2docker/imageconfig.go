@@ -135,7 +135,7 @@ func endsAlone(cmd []string) bool {
 // labels say where the image comes from. Nothing is read from a repository that the files may be in: the same input makes the same
 // image, wherever it lies.
 func (b *build) labels(in input, env resolved, ls layers, act activation) (map[string]string, error) {
-	locked, err := lockBody(env.lock, lock.CondaLock)
+	locked, err := lockBody(env.evidenceLock(), lock.CondaLock)
 	if err != nil {
 		return nil, err
 	}
