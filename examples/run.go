@@ -136,7 +136,8 @@ func build(ctx context.Context, o options, server *sandbox.Server, example, dir,
 		return err
 	}
 	args := []string{
-		"build", "--overlay", "runtime.yaml", "--push", "--progress", "plain", "--manifest", manifest, "--evidence", filepath.Join(dir, "evidence"), "environment.yml",
+		"build", "--overlay", "runtime.yaml", "--push", "--verify", "--verify-except", "matplotlib_inline", // it imports matplotlib, and does not depend on it
+		"--progress", "plain", "--manifest", manifest, "--evidence", filepath.Join(dir, "evidence"), "environment.yml",
 	}
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = filepath.Join(o.examples, example)
