@@ -49,7 +49,7 @@ func (b *build) readInput(ctx context.Context) (input, string, error) {
 		return in, "", err
 	}
 	if len(in.env.Pip) > 0 || len(pipPackages(in.lock, in.subdir)) > 0 {
-		if err := b.canRunPip(in.subdir, in.lock != nil || b.readsLock()); err != nil {
+		if err := b.canRunPip(in.lock != nil || b.readsLock()); err != nil {
 			return in, "", err
 		}
 	}

@@ -79,7 +79,7 @@ func (l *locking) read(ctx context.Context) ([]input, string, error) {
 			return nil, "", err
 		}
 		if len(inputs[i].env.Pip) > 0 && !l.options.Check {
-			if err := l.build.canRunPip(s, false); err != nil {
+			if err := l.of(s).canRunPip(false); err != nil {
 				return nil, "", err
 			}
 		}

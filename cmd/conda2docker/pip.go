@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -108,7 +107,7 @@ func (b *build) checkPip(in input, env resolved) error {
 	if !b.wantsPip(in, env) {
 		return nil
 	}
-	if err := b.canRunPip(env.subdir, env.locked); err != nil {
+	if err := b.canRunPip(env.locked); err != nil {
 		return err
 	}
 	r := pipRecord(env.records)
@@ -131,22 +130,11 @@ func (b *build) readsLock() bool {
 }
 
 // canRunPip says, before anything is fetched, what a run of pip would lack. From a lock, it is not asked what to install.
-func (b *build) canRunPip(subdir conda.Subdir, locked bool) error {
+func (b *build) canRunPip(locked bool) error {
 	if b.options.Offline && !locked {
 		return usageError{errors.New("pip needs the network to choose the packages of the pip section: build without --offline, or from a lock that has them (--lock FILE)")}
 	}
-	if err := b.needRuntime(); err != nil {
-		return err
-	}
-	platform, err := ociPlatform(subdir)
-	if err != nil || b.settings.Builder != "" || platform.Architecture == runtime.GOARCH {
-		return err
-	}
-	emulator := map[string]string{"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}[platform.Architecture]
-	if _, err := os.Stat("/proc/sys/fs/binfmt_misc/" + emulator); err == nil {
-		return nil
-	}
-	return fmt.Errorf("pip of %s has to be run, and this machine (%s) cannot: install %s (qemu-user-static), or name a BuildKit that can (--builder)", subdir, runtime.GOARCH, emulator)
+	return b.needRuntime()
 }
 
 // newPipSection prepares for running pip in a root.

@@ -31,7 +31,7 @@ const (
 // wheelBuilder runs pip so that the same source makes the same wheel.
 //
 //go:embed pipbuild.py
-var wheelBuilder []byte //nolint:gochecknoglobals // an embedded file
+var wheelBuilder []byte
 
 // makeWheels makes wheels of the source distributions among the files, and says how many there are. One that was built before is
 // not built again.
@@ -203,11 +203,11 @@ func (p *pipSection) keepWheel(tmp, name, key string) (string, error) {
 			return "", err
 		}
 	}
-	return filepath.Join(dir, sum, name), os.Chmod(dir, 0o755)
+	return filepath.Join(dir, sum, name), os.Chmod(dir, 0o755) //nolint:gosec // a folder of the cache, as the others are
 }
 
 func saveFile(path string, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) //nolint:gosec // wheels are no secret
 	if err != nil {
 		return err
 	}

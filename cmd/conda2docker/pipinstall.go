@@ -24,7 +24,7 @@ const (
 // wheelInstaller runs pip, and makes the result one that depends on the wheels alone.
 //
 //go:embed pipinstall.py
-var wheelInstaller []byte //nolint:gochecknoglobals // an embedded file
+var wheelInstaller []byte
 
 // installPlan is what the installer does with a distribution after pip.
 type installPlan struct {
@@ -66,7 +66,7 @@ func (b *build) installStep(env resolved) (graph.Step, error) {
 		})
 	}
 	step.Name = "pip section: " + strings.Join(names, ", ")
-	if !compilesWithHashes(env) {
+	if !b.withBytecode() || !compilesWithHashes(env) {
 		step.Args = append(step.Args, "--no-compile")
 	}
 	if pipAtLeast(env, "22.1") {
