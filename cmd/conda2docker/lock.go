@@ -26,7 +26,8 @@ type lockOptions struct {
 
 const lockDescription = `Chooses the exact packages of an environment, and writes them to a file, with checksums: whoever builds from it gets the same packages.
 No base image is needed: what packages may expect of the system that they will run on is assumed, and is noted in the lock.
-A build accepts the lock for every base image that has at least that.
+A build accepts the lock for every base image that has at least that. A pip section is the exception: its packages are chosen by the
+pip of these packages, run in the base image that a build would take.
 
    conda2docker lock environment.yml --output conda-lock.yml            # for this to be built: build --lock conda-lock.yml environment.yml
    conda2docker lock environment.yml -o - --format explicit             # a list of URLs, for conda create --file
