@@ -86,16 +86,18 @@ func (e *ConflictError) Error() string {
 // without a warning. A symlink out of the prefix under another package's files is an error.
 func Conflicts(segments []Segment) (Resolution, error) {
 	t := newLinkedTree(segments)
+	var before Segment
 	for i, s := range segments {
 		if s.Prefix != segments[0].Prefix {
 			return Resolution{}, fmt.Errorf("%s was linked for %s and %s for %s", segments[0].Dist, segments[0].Prefix, s.Dist, s.Prefix)
 		}
-		if s.bytecode != nil && (i == 0 || segments[i-1].Name != s.Name || segments[i-1].bytecode != nil) {
+		if s.bytecode != nil && (before.Name != s.Name || before.bytecode != nil) {
 			return Resolution{}, fmt.Errorf("the compiled files of %s are not behind those of their package", s.Dist)
 		}
 		if err := t.link(i); err != nil {
 			return Resolution{}, err
 		}
+		before = s
 	}
 	r := Resolution{Warnings: t.warnings(), Stale: t.stale()}
 	raw := rawPaths(segments)

@@ -12,8 +12,8 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/conda/matchspec"
+	"github.com/datalayer/conda2docker/conda/pip"
 	"github.com/datalayer/conda2docker/envspec"
-	"github.com/datalayer/conda2docker/pip"
 )
 
 // assumedGlibc is the C library that packages may expect where no base image says it: that of the oldest distribution that is

@@ -16,8 +16,8 @@ import (
 	"github.com/datalayer/conda2docker/conda/condarc"
 	"github.com/datalayer/conda2docker/conda/lock"
 	"github.com/datalayer/conda2docker/conda/matchspec"
+	"github.com/datalayer/conda2docker/conda/pip"
 	"github.com/datalayer/conda2docker/envspec"
-	"github.com/datalayer/conda2docker/pip"
 )
 
 // request is what a lock answers to, in words.

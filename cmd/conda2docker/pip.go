@@ -14,8 +14,8 @@ import (
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/fetch"
 	"github.com/datalayer/conda2docker/conda/lock"
+	"github.com/datalayer/conda2docker/conda/pip"
 	"github.com/datalayer/conda2docker/envspec"
-	"github.com/datalayer/conda2docker/pip"
 )
 
 // pipSection is what pip installs, on its way from requirements, or from a lock, to wheels.

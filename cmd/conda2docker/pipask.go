@@ -17,8 +17,8 @@ import (
 	"github.com/datalayer/conda2docker/builder/graph"
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/lock"
+	"github.com/datalayer/conda2docker/conda/pip"
 	"github.com/datalayer/conda2docker/envspec"
-	"github.com/datalayer/conda2docker/pip"
 )
 
 // Where pip finds what it is given; nothing of it stays in the image.

@@ -18,7 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/datalayer/conda2docker/builder/graph"
-	"github.com/datalayer/conda2docker/pip"
+	"github.com/datalayer/conda2docker/conda/pip"
 )
 
 const (

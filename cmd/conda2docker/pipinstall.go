@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/datalayer/conda2docker/builder/graph"
+	"github.com/datalayer/conda2docker/conda/pip"
 	condaversion "github.com/datalayer/conda2docker/conda/version"
-	"github.com/datalayer/conda2docker/pip"
 )
 
 const (

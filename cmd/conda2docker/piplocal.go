@@ -18,8 +18,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/datalayer/conda2docker/builder/graph"
+	"github.com/datalayer/conda2docker/conda/pip"
 	"github.com/datalayer/conda2docker/envspec"
-	"github.com/datalayer/conda2docker/pip"
 )
 
 // localSource is a wheel, a source distribution or a project's folder on this machine.

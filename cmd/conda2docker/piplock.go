@@ -10,7 +10,7 @@ import (
 	"github.com/datalayer/conda2docker/builder/layer"
 	"github.com/datalayer/conda2docker/conda"
 	"github.com/datalayer/conda2docker/conda/lock"
-	"github.com/datalayer/conda2docker/pip"
+	"github.com/datalayer/conda2docker/conda/pip"
 )
 
 // askPip has the pip of the packages that were chosen choose its own, in the base that a build would take.

@@ -84,7 +84,7 @@ func mayImport() map[string][]string {
 		"conda/link":       {"conda", "conda/archive", "conda/version"},
 		"conda/activate":   {},
 		"conda/condatest":  {"conda", "conda/version"},
-		"pip":              {},
+		"conda/pip":        {},
 		"envspec":          {"conda", "conda/matchspec", "conda/version"},
 		"builder/registry": {},
 		"builder/base":     {"builder/registry"},

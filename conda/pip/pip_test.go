@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/datalayer/conda2docker/pip"
+	"github.com/datalayer/conda2docker/conda/pip"
 )
 
 const report = `{"version": "1", "pip_version": "23.0.1", "install": [
