@@ -10,7 +10,7 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TESTFLAGS ?=
 REQUESTS ?= 1000
-BENCH ?= resolve scale adversarial layers
+BENCH ?= resolve scale adversarial layers bytecode
 export CONDA2DOCKER_CACHE := $(CACHE)
 
 .NOTPARALLEL:

@@ -38,7 +38,7 @@ type bytecode struct {
 // bytecodeID is the hash of everything that the compiled files of a package depend on.
 func (c *Cache) bytecodeID(in Input, by Compiler) string {
 	in.Target, in.omit = in.target(), nil
-	key := fmt.Sprintf("bytecode of %s by %s with %x\n", c.segmentID(in), strings.ToLower(string(by)), sha256.Sum256(compileProgram))
+	key := fmt.Sprintf("bytecode of %s by %s with %x, %d files at a time\n", c.segmentID(in), strings.ToLower(string(by)), sha256.Sum256(compileProgram), compiledTogether)
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
 }

@@ -47,6 +47,7 @@ func app() *cli.App {
 			part("scale", "requests on up to 840,000 records, through each form of index", benchScale),
 			part("adversarial", "requests that are made to be hard, beside rattler", benchAdversarial),
 			part("layers", "packages to layer segments, beside cph extract", benchLayers),
+			part("bytecode", "what compiling noarch python packages takes, beside compileall", benchBytecode),
 			onceCommand(), segmentsCommand(),
 		},
 	}
