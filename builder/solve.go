@@ -50,10 +50,11 @@ func (r Request) solve(ctx context.Context, eng *engine.Engine, g *graph.Graph, 
 
 	var group errgroup.Group
 	seen, shown := make(chan *client.SolveStatus), make(chan *client.SolveStatus)
-	said := &outputs{}
+	said, hide := &outputs{}, r.hide()
 	group.Go(func() error {
 		defer close(shown)
 		for s := range seen {
+			hide(s)
 			said.keep(s)
 			shown <- s
 		}

@@ -8,12 +8,15 @@ import (
 	"strings"
 )
 
+// variablesSection is where environment files set variables.
+const variablesSection = "variables"
+
 // CheckCredentials refuses variables that look like credentials, by name or by value: everybody who can pull an image reads its
-// environment. Those whose names are allowed pass. Each error is an *Error that does not show the value.
+// environment. Those whose names are allowed pass, and PATH never does: conda's programs would not be on it. Each error is an *Error that does not show the value.
 func (e Environment) CheckCredentials(allowed []string) error {
 	var errs []error
 	for _, v := range e.Variables {
-		if err := checkCredential("variables", v.Name, v.Value, v.Position, allowed); err != nil {
+		if err := checkCredential(variablesSection, v.Name, v.Value, v.Position, allowed); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -31,7 +34,35 @@ func (o *Overlay) CheckCredentials(allowed []string) error {
 	return errors.Join(errs...)
 }
 
+// CheckLabel refuses a value of a label, which everybody reads who can pull the image, that is unmistakably a credential. The error
+// does not show it.
+func CheckLabel(name, value string) error {
+	if kind := credentialValue(value); kind != "" {
+		return fmt.Errorf("%s: its value is %s, and everybody who can pull the image would read it: leave that out", name, kind)
+	}
+	return nil
+}
+
+// queryCredential is the parameter of a URL's query that is a credential: "" where there is none.
+func queryCredential(text string) string {
+	_, query, _ := strings.Cut(text, "?")
+	query, _, _ = strings.Cut(query, "#")
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if queryNames.MatchString(name) || CredentialName(strings.ReplaceAll(name, "-", "_")) {
+			return name
+		}
+	}
+	return ""
+}
+
+var queryNames = regexp.MustCompile(`(?i)^(?:sig|signature|key|apikey|api_key|auth|x-amz-[a-z-]+|x-goog-[a-z-]+)$`)
+
 func checkCredential(section, name, value string, at Position, allowed []string) error {
+	if section == variablesSection && name == "PATH" {
+		return &Error{Position: at, Source: name + ": " + value, Msg: section +
+			": PATH: the image's is made of the environment's and the base's: put programs where it leads with --copy or --post-build, or set spec.env of the overlay"}
+	}
 	if slices.Contains(allowed, name) {
 		return nil
 	}

@@ -285,7 +285,11 @@ func (p *pipReader) resolve(r *Requirement) (err error) {
 		}
 		return p.local(r)
 	}
-	r.Name, r.Direct, err = parseRequirement(r.Text)
+	if r.Name, r.Direct, err = parseRequirement(r.Text); err == nil && r.Direct {
+		if name := queryCredential(r.line); name != "" {
+			return fmt.Errorf("its URL holds a credential (%s), which would be in the lock and in the image: fetch the file and name it, or use an index", name)
+		}
+	}
 	return err
 }
 

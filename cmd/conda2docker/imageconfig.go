@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/datalayer/conda2docker/builder"
 	"github.com/datalayer/conda2docker/builder/base"
 	"github.com/datalayer/conda2docker/conda/lock"
+	"github.com/datalayer/conda2docker/envspec"
 )
 
 // Labels of ours, which the manifest has as annotations too.
@@ -49,6 +51,9 @@ func parseConfiguration(c *cli.Context) (configuration, error) {
 	var err error
 	if out.Activation, err = parseActivation(c.String("activation")); err != nil {
 		return out, fmt.Errorf("--activation: %w", err)
+	}
+	if err := errors.Join(envspec.CheckLabel("--source", out.Source), envspec.CheckLabel("--revision", out.Revision)); err != nil {
+		return out, err
 	}
 	if out.Labels, err = parseLabels(c.StringSlice("label")); err != nil {
 		return out, fmt.Errorf("--label: %w", err)
@@ -172,7 +177,22 @@ func parseLabels(texts []string) (map[string]string, error) {
 		if !ok || key == "" || strings.ContainsAny(key, " \t\r\n[]") {
 			return nil, fmt.Errorf("%q: want KEY=VALUE", t)
 		}
+		if _, twice := labels[key]; twice {
+			return nil, fmt.Errorf("%s: given twice", key)
+		}
+		if reservedLabel(key) {
+			return nil, fmt.Errorf("%s: its value is found out by the build", key)
+		}
+		if err := envspec.CheckLabel(key, value); err != nil {
+			return nil, err
+		}
 		labels[key] = value
 	}
 	return labels, nil
+}
+
+// reservedLabel reports whether a label says what only the build knows.
+func reservedLabel(key string) bool {
+	return strings.HasPrefix(key, "io.datalayer.conda2docker.") || key == ocispecs.AnnotationCreated ||
+		key == ocispecs.AnnotationBaseImageName || key == ocispecs.AnnotationBaseImageDigest
 }
