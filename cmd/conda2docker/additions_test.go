@@ -114,3 +114,18 @@ func TestReadFolder(t *testing.T) {
 	_, err = readFolder(writeTree(t, map[string]string{".binder/environment.yml": "x", "binder/environment.yml": ""}), conda.Linux64)
 	require.ErrorContains(t, err, "has both binder and .binder")
 }
+
+// A folder may be a stranger's: its files do not lead to those of this machine.
+func TestFolderLinksStayInside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("root:x\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "real.yml"), []byte("dependencies: []\n"), 0o600))
+	require.NoError(t, os.Symlink("real.yml", filepath.Join(dir, "environment.yml")))
+	_, err := readFolder(dir, conda.Linux64)
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(secret, filepath.Join(dir, "apt.txt")))
+	_, err = readFolder(dir, conda.Linux64)
+	require.ErrorContains(t, err, "apt.txt is a link that leads out of "+dir)
+}

@@ -48,6 +48,11 @@ func readFolder(dir string, s conda.Subdir) (projectFolder, error) {
 		return p, fmt.Errorf("%s has neither environment.yml nor conda-%s.lock", from, s)
 	}
 	p.apt, p.postBuild = find("apt.txt"), find("postBuild")
+	for _, f := range append(p.files, p.apt, p.postBuild) {
+		if err := staysIn(dir, f); err != nil {
+			return p, err
+		}
+	}
 	p.notes = append(p.notes, "taken from "+from+": "+takenFrom(p))
 	if locked != "" && environment != "" {
 		p.notes = append(p.notes, "warning: "+environment+" is not read: the lock beside it says what is installed")
@@ -58,6 +63,26 @@ func readFolder(dir string, s conda.Subdir) (projectFolder, error) {
 		}
 	}
 	return p, nil
+}
+
+// staysIn refuses a file that is a link out of the folder: what is not the folder's may be a secret of this machine, and messages show
+// lines of what does not parse.
+func staysIn(dir, file string) error {
+	if file == "" {
+		return nil
+	}
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	at, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(root, at); err != nil || !filepath.IsLocal(rel) {
+		return fmt.Errorf("%s is a link that leads out of %s: put the file itself there", file, dir)
+	}
+	return nil
 }
 
 func takenFrom(p projectFolder) string {
