@@ -25,14 +25,6 @@ const (
 	activationEntrypoint activationMode = "entrypoint"
 )
 
-func parseActivation(s string) (activationMode, error) {
-	switch m := activationMode(s); m {
-	case activationBuild, activationEntrypoint:
-		return m, nil
-	}
-	return "", fmt.Errorf("%q: want build or entrypoint", s)
-}
-
 // activatable is what packages bring for being activated.
 type activatable struct {
 	scripts map[string]string // name below etc/conda/activate.d → package

@@ -82,7 +82,7 @@ func (o *buildOptions) add(c *cli.Context) error {
 		return err
 	}
 	o.Files = folder.files
-	if o.PostLink, err = parsePostLink(c.String("post-link")); err != nil {
+	if o.PostLink, err = parseEither(c.String("post-link"), postLinkRun, postLinkSkip); err != nil {
 		return fmt.Errorf("--post-link: %w", err)
 	}
 	if o.additions, err = parseAdditions(c, folder); err != nil {

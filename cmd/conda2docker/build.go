@@ -135,7 +135,7 @@ func parseBuild(c *cli.Context, getenv func(string) string) (buildOptions, error
 	if o.FailOn, err = scan.ParseSeverity(c.String("fail-on")); err != nil {
 		return fail("fail-on", err)
 	}
-	if o.Compression, err = parseCompression(c.String("compression")); err != nil {
+	if o.Compression, err = parseEither(c.String("compression"), layer.Gzip, layer.Zstd); err != nil {
 		return fail("compression", err)
 	}
 	if o.MaxLayers < 1 || o.MaxLayers > 120 {
@@ -284,12 +284,12 @@ func checkRefresh(o buildOptions) error {
 	return nil
 }
 
-func parseCompression(s string) (layer.Compression, error) {
-	switch c := layer.Compression(s); c {
-	case layer.Gzip, layer.Zstd:
-		return c, nil
+// parseEither reads the value of a flag that has two.
+func parseEither[T ~string](s string, one, other T) (T, error) {
+	if v := T(s); v == one || v == other {
+		return v, nil
 	}
-	return "", fmt.Errorf("%q: want gzip or zstd", s)
+	return "", fmt.Errorf("%q: want %s or %s", s, one, other)
 }
 
 func runBuild(ctx context.Context, env environment, o buildOptions) error {

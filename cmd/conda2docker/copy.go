@@ -142,7 +142,7 @@ func (c copySpec) entry(root, at, to string, info fs.FileInfo) (layer.File, erro
 		if err != nil {
 			return layer.File{}, err
 		}
-		if inside, err := filepath.Rel(root, filepath.Join(filepath.Dir(at), link)); filepath.IsAbs(link) || err != nil || inside == ".." || strings.HasPrefix(inside, "../") {
+		if inside, err := filepath.Rel(root, filepath.Join(filepath.Dir(at), link)); filepath.IsAbs(link) || err != nil || !filepath.IsLocal(inside) {
 			return layer.File{}, fmt.Errorf("%s is a link to %s, which is outside of the folder: copy that too, or instead", at, link)
 		}
 		return layer.File{Path: to, Link: filepath.ToSlash(link)}, nil

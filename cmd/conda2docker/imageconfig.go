@@ -49,7 +49,7 @@ func configurationFlags() []cli.Flag {
 func parseConfiguration(c *cli.Context) (configuration, error) {
 	out := configuration{Profile: c.String("profile"), AllowEnv: c.StringSlice("allow-env"), Source: c.String("source"), Revision: c.String("revision")}
 	var err error
-	if out.Activation, err = parseActivation(c.String("activation")); err != nil {
+	if out.Activation, err = parseEither(c.String("activation"), activationBuild, activationEntrypoint); err != nil {
 		return out, fmt.Errorf("--activation: %w", err)
 	}
 	if err := errors.Join(envspec.CheckLabel("--source", out.Source), envspec.CheckLabel("--revision", out.Revision)); err != nil {

@@ -26,14 +26,6 @@ const (
 	postLinkSkip postLinkMode = "skip"
 )
 
-func parsePostLink(s string) (postLinkMode, error) {
-	switch m := postLinkMode(s); m {
-	case postLinkRun, postLinkSkip:
-		return m, nil
-	}
-	return "", fmt.Errorf("%q: want run or skip", s)
-}
-
 // script is a package's post-link script.
 type script struct {
 	record *conda.Record

@@ -45,6 +45,7 @@ func tools() [][2]string {
 	return [][2]string{
 		{"mmdebstrap", "mmdebstrap"},
 		{"patchelf", "patchelf"},
+		{"python3", "python3-minimal"},
 		{"runc", "runc"},
 		{"skopeo", "skopeo"},
 		{"/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"},
